@@ -1,0 +1,87 @@
+"""What a storage says about one name: the `Entry`, and the small records beside it."""
+
+from __future__ import annotations
+
+import enum
+import stat as _stat
+from collections.abc import Hashable
+from typing import NamedTuple
+
+
+class Kind(enum.Enum):
+    """The type of an entry, by POSIX's names."""
+
+    FILE = _stat.S_IFREG
+    DIRECTORY = _stat.S_IFDIR
+    SYMLINK = _stat.S_IFLNK
+    FIFO = _stat.S_IFIFO
+    SOCKET = _stat.S_IFSOCK
+    CHARACTER_DEVICE = _stat.S_IFCHR
+    BLOCK_DEVICE = _stat.S_IFBLK
+
+    @classmethod
+    def of_mode(cls, mode: int) -> Kind:
+        """The kind that the file-type bits of `mode` (as in `st_mode`) say; ValueError for none."""
+        return cls(_stat.S_IFMT(mode))
+
+
+
+
+class Entry(NamedTuple):
+    """One name in a storage, as a listing or a `stat()` shows it; frozen; None is "the backend does not know".
+
+    Times are nanoseconds since the epoch, `size` is bytes, `blocks` counts 512 bytes, `mode` is the
+    permission bits alone (0o7777). A symbolic link is described itself, never what it points to.
+    """
+
+    name: str
+    """The last component; "" for the root."""
+    kind: Kind
+    size: int = 0
+    mtime_ns: int | None = None
+    atime_ns: int | None = None
+    ctime_ns: int | None = None
+    btime_ns: int | None = None
+    version: str | None = None
+    """Changes whenever the content does (an etag); only ever compared for equality."""
+    mode: int | None = None
+    uid: int | None = None
+    gid: int | None = None
+    nlink: int | None = None
+    rdev: int = 0
+    identity: Hashable | None = None
+    """Equal for two names of one file (hard links), different for a file that replaced another: (device, inode)."""
+    target: str | None = None
+    """Where a symbolic link points, when the listing says so for free."""
+    blocks: int | None = None
+
+    @property
+    def is_dir(self) -> bool:
+        """Whether this is a directory."""
+        return self.kind is Kind.DIRECTORY
+
+    @property
+    def is_file(self) -> bool:
+        """Whether this is a regular file."""
+        return self.kind is Kind.FILE
+
+
+class Usage(NamedTuple):
+    """How full a storage is: bytes, and files where the backend counts them (None where it does not)."""
+
+    total: int
+    used: int
+    free: int
+    files: int | None = None
+    files_free: int | None = None
+
+
+class Change(NamedTuple):
+    """One change made through a storage object, as `Storage.subscribe()` tells it.
+
+    `action` is "save", "delete", "rename", "mkdir", "rmdir" or "attributes"; `target` is the new name of a rename.
+    """
+
+    action: str
+    name: str
+    target: str | None = None

@@ -1,0 +1,1 @@
+"""What storages live elsewhere: foreign backends, and what reaches them."""
