@@ -1,0 +1,302 @@
+"""Storage: the base class of every backend, Django's surface and the operations of a filesystem on top of it.
+
+Django's methods come from `DjangoAPI`. Each operation here has a complete default over those methods alone, slow but
+right, and a backend overrides what it can do in one request. Operations that nothing of Django's can stand in for
+(directories, links, attributes) raise NotImplementedError.
+
+The names that they take are plain: '/'-separated, relative to the root, which is ""; anything else is a
+SuspiciousFileOperation. None of them follows a symbolic link.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import errno
+import os
+from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
+from typing import Any
+
+from storage.api import DjangoAPI
+from storage.changes import Subscription
+from storage.entry import Entry, Kind, Usage
+from storage.exceptions import SuspiciousFileOperation, VersionMismatchError
+from storage.files import File
+from storage.listing import components, nanoseconds
+from storage.names import checked_name, join_name, split_name
+
+__all__ = ("RENAME_EXCHANGE", "RENAME_NOREPLACE", "Storage", "Subscription")
+
+RENAME_NOREPLACE = 1
+"""Fail with FileExistsError where the new name is taken."""
+RENAME_EXCHANGE = 2
+"""Swap the two names."""
+
+_REQUESTS_AT_ONCE = 8
+
+
+class Storage(DjangoAPI):
+    """The base class of storages."""
+
+    blocking: bool = True
+    """Whether a call may wait for a network."""
+
+    name_max: int = 255
+    """How many bytes one component of a name may have."""
+
+    @property
+    def in_place(self) -> bool:
+        """Whether what is written to `open(name, "r+b")` is the content itself, so that `save()` is not needed."""
+        return False
+
+    def stat(self, name: str) -> Entry:
+        """What there is under `name`; FileNotFoundError, or NotADirectoryError below a file.
+
+        By the parent's listing, for that is the one thing which tells a directory from a file on every backend.
+        """
+        checked_name(name, allow_root=True)
+        if not name:
+            return Entry("", Kind.DIRECTORY)
+        parent, last = split_name(name)
+        directories, files = self._components(parent)
+        if last in directories:
+            return Entry(last, Kind.DIRECTORY)
+        if last in files:
+            return self._file_entry(name)
+        if parent and not directories and not files:
+            self._require_directory(parent, name)
+        raise _os_error(errno.ENOENT, name)
+
+    def scandir(self, path: str = "") -> Iterator[Entry]:
+        """The entries of a directory, in no order; FileNotFoundError, or NotADirectoryError for a file.
+
+        By one listing, then size and time of each file, several at once where that means to wait.
+        """
+        checked_name(path, allow_root=True)
+        directories, files = self._components(path)
+        if path and not directories and not files:
+            self._require_directory(path, path)
+        return self._entries(path, directories, files)
+
+    def walk(self, path: str = "") -> Iterator[tuple[str, list[Entry], list[Entry]]]:
+        """Each directory from `path` down, as (its name, its directories, its other entries).
+
+        What the caller removes from the list of directories is not entered.
+        """
+        pending = [path]
+        while pending:
+            directory = pending.pop()
+            directories: list[Entry] = []
+            others: list[Entry] = []
+            for entry in self.scandir(directory):
+                (directories if entry.is_dir else others).append(entry)
+            yield directory, directories, others
+            pending.extend(join_name(directory, entry.name) for entry in reversed(directories))
+
+    def replace(self, name: str, content: Any, *, if_version: str | None = None, if_absent: bool = False) -> Entry:
+        """Store the content under exactly this name, whether it is taken or not, and return the new entry.
+
+        With `if_version` only over that version (VersionMismatchError), with `if_absent` only where nothing is
+        (FileExistsError). IsADirectoryError over a directory; SuspiciousFileOperation for a name that the backend
+        would change. The default looks before it stores, which another writer can slip in between.
+        """
+        checked_name(name)
+        self._check_condition(name, if_version, if_absent)
+        stored = self.save(name, content)
+        if stored == name:
+            return self.stat(name)
+        if if_absent and self._find(name) is not None:  # somebody was faster
+            self.delete(stored)
+            raise _os_error(errno.EEXIST, name)
+        self._move_into_place(name, stored, content)
+        return self.stat(name)
+
+    def copy(self, src: str, dst: str) -> None:
+        """Copy a file, over `dst` where that is one; IsADirectoryError for directories."""
+        self._copy(src, dst, if_absent=False)
+
+    def rename(self, src: str, dst: str, flags: int = 0) -> None:
+        """Give a file or directory another name, over what has that name, by the rules of rename(2).
+
+        `flags` is 0, RENAME_NOREPLACE or RENAME_EXCHANGE; NotImplementedError for one that the backend cannot do. The
+        default copies and deletes, and can neither exchange nor rename directories.
+        """
+        if flags & ~RENAME_NOREPLACE or self.stat(src).is_dir:
+            raise self._unsupported("rename this way")
+        if src == dst and not flags:
+            return
+        self._copy(src, dst, if_absent=bool(flags & RENAME_NOREPLACE))
+        self.unlink(src)
+
+    def unlink(self, name: str) -> None:
+        """Delete what is not a directory; FileNotFoundError, IsADirectoryError."""
+        if self.stat(name).is_dir:
+            raise _os_error(errno.EISDIR, name)
+        self.delete(name)
+
+    def create(self, name: str, *, mode: int = 0o666, uid: int | None = None, gid: int | None = None) -> File:
+        """Make an empty file with exactly this mode and owner, opened "r+b"; FileExistsError."""
+        raise self._unsupported("create")
+
+    def mkdir(self, name: str, *, mode: int = 0o777, uid: int | None = None, gid: int | None = None) -> None:
+        """Make a directory with exactly this mode and owner; FileExistsError, FileNotFoundError for the parent."""
+        raise self._unsupported("mkdir")
+
+    def rmdir(self, name: str) -> None:
+        """Remove an empty directory; DirectoryNotEmptyError, NotADirectoryError."""
+        raise self._unsupported("rmdir")
+
+    def symlink(self, target: str, name: str, *, uid: int | None = None, gid: int | None = None) -> None:
+        """Make a symbolic link called `name`; FileExistsError."""
+        raise self._unsupported("symlink")
+
+    def readlink(self, name: str) -> str:
+        """The target of a symbolic link."""
+        raise self._unsupported("readlink")
+
+    def link(self, src: str, dst: str) -> None:
+        """Give the file `src` a second name; FileExistsError."""
+        raise self._unsupported("link")
+
+    def mknod(self, name: str, mode: int, rdev: int = 0, *, uid: int | None = None, gid: int | None = None) -> None:
+        """Make an entry of the kind that the type bits of `mode` say: a file, FIFO, socket or device."""
+        raise self._unsupported("mknod")
+
+    def set_attributes(
+        self,
+        name: str,
+        *,
+        mode: int | None = None,
+        uid: int | None = None,
+        gid: int | None = None,
+        atime_ns: int | None = None,
+        mtime_ns: int | None = None,
+    ) -> None:
+        """Change what is given: the owner, then the mode, then the times."""
+        raise self._unsupported("set_attributes")
+
+    def getxattr(self, name: str, key: str) -> bytes:
+        """The extended attribute `key`; OSError ENODATA when it is not set."""
+        raise self._unsupported("getxattr")
+
+    def setxattr(self, name: str, key: str, value: bytes, flags: int = 0) -> None:
+        """Set an extended attribute; `flags` is os.XATTR_CREATE or os.XATTR_REPLACE."""
+        raise self._unsupported("setxattr")
+
+    def listxattr(self, name: str) -> list[str]:
+        """The names of the extended attributes."""
+        raise self._unsupported("listxattr")
+
+    def removexattr(self, name: str, key: str) -> None:
+        """Remove an extended attribute; OSError ENODATA when it is not set."""
+        raise self._unsupported("removexattr")
+
+    def usage(self) -> Usage:
+        """How full the storage is."""
+        raise self._unsupported("usage")
+
+    def close(self) -> None:
+        """Release connections; the storage is not used afterwards."""
+
+    def _components(self, path: str) -> tuple[list[str], list[str]]:
+        """The names of the directories and of the files in `path`; both empty where it is missing."""
+        try:
+            directories, files = self.listdir(path)
+        except FileNotFoundError:
+            return [], []
+        return components(path, directories, files)
+
+    def _require_directory(self, path: str, name: str) -> None:
+        """Raise what stands in the way of `name`, unless `path` is a directory."""
+        entry = self._find(path)
+        if entry is None:
+            raise _os_error(errno.ENOENT, name)
+        if not entry.is_dir:
+            raise _os_error(errno.ENOTDIR, name)
+
+    def _find(self, name: str) -> Entry | None:
+        """`stat()`, or None where there is nothing."""
+        try:
+            return self.stat(name)
+        except FileNotFoundError:
+            return None
+
+    def _entries(self, path: str, directories: list[str], files: list[str]) -> Iterator[Entry]:
+        for last in directories:
+            yield Entry(last, Kind.DIRECTORY)
+        names = [join_name(path, last) for last in files]
+        if not self.blocking or len(names) < 2:
+            yield from filter(None, map(self._file_entry_or_none, names))
+            return
+        pool = ThreadPoolExecutor(min(len(names), _REQUESTS_AT_ONCE), thread_name_prefix="storage-scandir")
+        try:
+            yield from filter(None, pool.map(self._file_entry_or_none, names))
+        finally:
+            pool.shutdown(cancel_futures=True)
+
+    def _file_entry_or_none(self, name: str) -> Entry | None:
+        """The entry of a listed file, or None if it went away since."""
+        try:
+            return self._file_entry(name)
+        except FileNotFoundError:
+            return None
+
+    def _file_entry(self, name: str) -> Entry:
+        """The entry of a file by its size and time of change; the other times would cost two requests more."""
+        size = self.size(name)
+        mtime_ns: int | None = None
+        with contextlib.suppress(NotImplementedError):
+            mtime_ns = nanoseconds(self.get_modified_time(name))
+        version = None if mtime_ns is None else f"{mtime_ns:x}-{size:x}"
+        return Entry(split_name(name)[1], Kind.FILE, size=size, mtime_ns=mtime_ns, version=version)
+
+    def _check_condition(self, name: str, if_version: str | None, if_absent: bool) -> None:
+        entry = self._find(name)
+        if entry is not None and entry.is_dir:
+            raise _os_error(errno.EISDIR, name)
+        if if_absent and entry is not None:
+            raise _os_error(errno.EEXIST, name)
+        if if_version is not None and (entry is None or entry.version != if_version):
+            raise VersionMismatchError(name)
+
+    def _move_into_place(self, name: str, alternative: str, content: Any) -> None:
+        """Store again under the name that `save()` found taken; the alternative stays until that succeeded."""
+        replaced = self._find(name) is not None
+        try:
+            if replaced:
+                self.delete(name)
+            stored = self._save_again(name, alternative, content)
+        except BaseException as error:
+            if replaced:
+                error.add_note(f"The new content of {name!r} is kept as {alternative!r}")
+            else:
+                self.delete(alternative)
+            raise
+        self.delete(alternative)
+        if stored != name:
+            self.delete(stored)
+            raise SuspiciousFileOperation(f"The storage keeps {name!r} under another name, {stored!r}")
+
+    def _save_again(self, name: str, alternative: str, content: Any) -> str:
+        """Save what was saved as `alternative`; from there, if the content cannot be read a second time."""
+        if File(content).closed or not File(content).seekable():
+            with self.open(alternative) as copy:
+                return self.save(name, copy)
+        content.seek(0)
+        return self.save(name, content)
+
+    def _copy(self, src: str, dst: str, *, if_absent: bool) -> None:
+        if self.stat(src).is_dir:
+            raise _os_error(errno.EISDIR, src)
+        if src == dst and not if_absent:
+            return
+        with self.open(src) as content:
+            self.replace(dst, content, if_absent=if_absent)
+
+    def _unsupported(self, operation: str) -> NotImplementedError:
+        return NotImplementedError(f"{type(self).__name__} cannot {operation}")
+
+
+def _os_error(code: int, name: str) -> OSError:
+    """The OSError of an errno, of the subclass that belongs to it."""
+    return OSError(code, os.strerror(code), name)
