@@ -14,33 +14,23 @@ from __future__ import annotations
 
 import copy
 import functools
+import logging
 import os
 import threading
 from collections.abc import Callable
+from pathlib import Path
 from types import TracebackType
 from typing import Any, TypeVar
 
+from storage.django_project import DjangoProject
+from storage.exceptions import ImproperlyConfigured
+from storage.global_settings import DEFAULT_STORAGE_ALIAS as DEFAULT_STORAGE_ALIAS
+from storage.global_settings import SETTINGS
+from storage.global_settings import STATICFILES_STORAGE_ALIAS as STATICFILES_STORAGE_ALIAS
 from storage.signals import Signal
+from storage.sources import Found, Source, find_files
 
-DEFAULT_STORAGE_ALIAS = "default"
-STATICFILES_STORAGE_ALIAS = "staticfiles"
-
-DEFAULTS: dict[str, Any] = {
-    "STORAGES": {
-        DEFAULT_STORAGE_ALIAS: {"BACKEND": "django.core.files.storage.FileSystemStorage"},
-        STATICFILES_STORAGE_ALIAS: {"BACKEND": "django.contrib.staticfiles.storage.StaticFilesStorage"},
-    },
-    "MEDIA_ROOT": "",
-    "MEDIA_URL": "",
-    "STATIC_ROOT": None,
-    "STATIC_URL": None,
-    "FILE_UPLOAD_PERMISSIONS": 0o644,
-    "FILE_UPLOAD_DIRECTORY_PERMISSIONS": None,
-    "FILE_UPLOAD_TEMP_DIR": None,
-    "USE_TZ": True,
-    "TIME_ZONE": "America/Chicago",
-}
-"""Every setting that the package knows, with the value that Django gives it."""
+logger = logging.getLogger("storage")
 
 setting_changed = Signal()
 """Sent after a setting got another value, with `setting`, `value` and `enter` (False where an override ends)."""
@@ -63,31 +53,43 @@ class Settings:
     USE_TZ: bool
     TIME_ZONE: str
 
-    _code: dict[str, Any]
-    _defaults: dict[str, Any]
+    # What is not a setting is kept out of reach of __setattr__, in __dict__.
     _lock: threading.RLock
+    _code: dict[str, Any]  # replaced, never changed, so that readers need no lock
+    _defaults: dict[str, Any]
+    _config: Path | None
+    _folder: Path | None  # the current one when the files were first read
+    _found: Found | None
+    _django: DjangoProject
 
     def __init__(self) -> None:
         """Start with nothing set in code, and nothing read."""
-        self.__dict__.update(_code={}, _defaults=copy.deepcopy(DEFAULTS), _lock=threading.RLock())
+        self._put(
+            _lock=threading.RLock(),
+            _code={},
+            _defaults={name: copy.deepcopy(setting.default) for name, setting in SETTINGS.items()},
+            _config=None,
+            _folder=None,
+            _found=None,
+            _django=DjangoProject(self._django_changed),
+        )
+
+    # ---- values ------------------------------------------------------------------------------------------------------
 
     def __getattr__(self, name: str) -> Any:
-        """The value of a setting; AttributeError where nothing defines it."""
-        for values in (self._code, self._defaults):
-            if name in values:
-                return _prefixed(name, values[name])
-        import difflib  # only for a mistake
+        """The value of a setting.
 
-        near = difflib.get_close_matches(name, self._defaults, n=1)
-        hint = f" (did you mean {near[0]}?)" if near else ""
-        raise AttributeError(f"There is no setting {name!r}{hint}", name=name, obj=self)
+        AttributeError where nothing defines it, ImproperlyConfigured where the source that may is wrong.
+        """
+        if not name.isupper():
+            raise AttributeError(f"{type(self).__name__!r} object has no attribute {name!r}", name=name, obj=self)
+        return _prefixed(name, self._look_up(name)[0])
 
     def __setattr__(self, name: str, value: Any) -> None:
         """Set a value in code, which wins over every source."""
-        if not name.isupper():
-            raise TypeError(f"Setting {name!r} must be uppercase.")
+        _require_name(name)
         with self._lock:
-            self._replace_code({**self._code, name: value})
+            self._put(_code={**self._code, name: value})
         self._announce(name, enter=True)
 
     def __delattr__(self, name: str) -> None:
@@ -95,7 +97,7 @@ class Settings:
         with self._lock:
             if name not in self._code:
                 raise AttributeError(f"The setting {name!r} is not set in code", name=name, obj=self)
-            self._replace_code({key: value for key, value in self._code.items() if key != name})
+            self._put(_code={key: value for key, value in self._code.items() if key != name})
         self._announce(name, enter=False)
 
     def __dir__(self) -> list[str]:
@@ -106,12 +108,143 @@ class Settings:
         """Names no values: they hold secrets."""
         return f"<{type(self).__name__}>"
 
-    def _replace_code(self, values: dict[str, Any]) -> None:
-        # Not a plain assignment: that would set a setting. The dictionary in place is never changed.
-        self.__dict__["_code"] = values
+    # ---- sources -----------------------------------------------------------------------------------------------------
+
+    def configure(
+        self,
+        *,
+        config: str | os.PathLike[str] | None = None,
+        django_settings: str | None = None,
+        **values: Any,
+    ) -> None:
+        """Say where settings come from, as --config and --django-settings do, and set `values` in code.
+
+        Relative to the current folder, which also becomes the one to look for files in. Nothing is read before a
+        setting is asked for, unless files had been read already: then as `reload()`.
+        """
+        for name in values:
+            _require_name(name)
+        with self._lock:
+            before, chosen = {"_config": self._config, "_folder": self._folder}, self._django.chosen
+            self._put(_config=None if config is None else Path(os.path.abspath(config)), _folder=_current_folder())
+            self._django.choose(django_settings)
+            try:
+                changed = self._read_again()
+            except ImproperlyConfigured:
+                self._put(**before)
+                self._django.choose(chosen)
+                raise
+            self._put(_code={**self._code, **values})
+        for name in dict.fromkeys([*changed, *values]):
+            self._announce(name, enter=True)
+
+    def reload(self) -> None:
+        """Read the files again and tell of each setting that changed; what was set in code stays set.
+
+        ImproperlyConfigured, and nothing changed, if any setting of a file is wrong now. A Django project is not
+        imported again, as nothing in Django is.
+        """
+        with self._lock:
+            changed = self._read_again()
+        for name in changed:
+            self._announce(name, enter=True)
+
+    def check(self) -> None:
+        """Ask for every setting once; ImproperlyConfigured now rather than in the middle of the work."""
+        for name in self._defaults:
+            self._look_up(name)
+
+    def explain(self, name: str) -> str:
+        """Where the value of a setting comes from, in words: "set in code", a file, a project, "Django's default"."""
+        return self._look_up(name)[1]
+
+    def left_out(self) -> tuple[str, ...]:
+        """A sentence for each configuration file that is there and was not read, with the reason."""
+        return self._files().left_out
+
+    def _look_up(self, name: str) -> tuple[Any, str]:
+        """The value of a setting, and the words for its source; AttributeError where nothing defines it."""
+        code = self._code
+        if name in code:
+            return code[name], "set in code"
+        sources: tuple[Source, ...] = (*self._files().files, self._django)
+        for source in sources:
+            if source.defines(name):
+                return source.value(name), source.origin_of(name)
+        if name in self._defaults:
+            return self._defaults[name], "Django's default"
+        raise self._unknown(name)
+
+    def _unknown(self, name: str) -> AttributeError:
+        import difflib  # only for a mistake
+
+        near = difflib.get_close_matches(name, self._defaults, n=1)
+        hint = f" (did you mean {near[0]}?)" if near else ""
+        return AttributeError(f"There is no setting {name!r}{hint}", name=name, obj=self)
+
+    def _files(self) -> Found:
+        found = self._found
+        if found is None:
+            with self._lock:
+                found = self._found or self._find()
+                self._put(_found=found)
+        return found
+
+    def _find(self) -> Found:
+        # A daemon goes to "/" later, and must not look for its files there.
+        folder = self._folder or _current_folder()
+        self._put(_folder=folder)
+        found = find_files(self._config, folder)
+        for sentence in found.left_out:
+            logger.warning("%s", sentence)
+        return found
+
+    def _read_again(self) -> list[str]:
+        """Replace what was read of the files, if anything was; the settings that this changed."""
+        if self._found is None:
+            return []
+        found = self._find()
+        before, after = _values_of(self._found, strict=False), _values_of(found, strict=True)
+        self._put(_found=found)
+        names = [name for name in self._defaults if name not in self._code]
+        return [name for name in names if before.get(name, _ABSENT) != after.get(name, _ABSENT)]
+
+    def _put(self, **attributes: Any) -> None:
+        self.__dict__.update(attributes)
 
     def _announce(self, name: str, *, enter: bool) -> None:
         setting_changed.send(sender=type(self), setting=name, value=getattr(self, name, None), enter=enter)
+
+    def _django_changed(self, name: str, enter: bool) -> None:
+        """Pass on what Django's own signal tells of a setting, where it is Django whose value counts."""
+        if name not in self._code and not any(file.defines(name) for file in self._files().files):
+            self._announce(name, enter=enter)
+
+
+def _require_name(name: str) -> None:
+    if not name.isupper():
+        raise TypeError(f"Setting {name!r} must be uppercase.")
+
+
+def _current_folder() -> Path | None:
+    try:
+        return Path.cwd()
+    except FileNotFoundError:  # removed under us
+        return None
+
+
+def _values_of(found: Found, *, strict: bool) -> dict[str, Any]:
+    """All that the files define; unless `strict`, without what could not be told for want of a variable."""
+    values: dict[str, Any] = {}
+    for file in found.files:
+        for name in SETTINGS:
+            if name not in values and file.defines(name):
+                try:
+                    values[name] = file.value(name)
+                except ImproperlyConfigured:
+                    if strict:
+                        raise
+    return values
 
 
 def _prefixed(name: str, value: Any) -> Any:
@@ -140,7 +273,7 @@ class override_settings:  # noqa: N801  Django's name
         """Set the values; where a receiver of `setting_changed` fails, undo and raise its exception."""
         with settings._lock:
             self._saved.append(settings._code)
-            settings._replace_code({**settings._code, **self.options})
+            settings._put(_code={**settings._code, **self.options})
         try:
             for name in self.options:
                 settings._announce(name, enter=True)
@@ -152,7 +285,7 @@ class override_settings:  # noqa: N801  Django's name
         """Go back; every receiver is told, and then the first exception of one is raised."""
         with settings._lock:
             inside, before = settings._code, self._saved.pop()
-            settings._replace_code(before)
+            settings._put(_code=before)
         errors = []
         for name in dict.fromkeys([*self.options, *inside, *before]):
             if name in self.options or inside.get(name, _ABSENT) is not before.get(name, _ABSENT):
@@ -174,9 +307,9 @@ class override_settings:  # noqa: N801  Django's name
 
     def __call__(self, decorated: _Decorated) -> _Decorated:
         """Decorate a function, a coroutine function, or a subclass of unittest.TestCase."""
-        if isinstance(decorated, type):
-            return self._decorate_class(decorated)
-        return self._decorate_function(decorated)
+        decorate: Callable[[_Decorated], _Decorated]
+        decorate = self._decorate_class if isinstance(decorated, type) else self._decorate_function
+        return decorate(decorated)
 
     def _decorate_class(self, case: Any) -> Any:
         """Override from setUpClass to tearDownClass; what a subclass overrides wins over its parents."""

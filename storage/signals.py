@@ -30,7 +30,7 @@ class _Connection(NamedTuple):
         return self.receiver() is None or (self.sender is not None and self.sender() is None)
 
 
-def _key(receiver: Receiver | None, sender: object, dispatch_uid: Hashable | None) -> Hashable:
+def _key(receiver: Any, sender: object, dispatch_uid: Hashable | None) -> Hashable:
     """What makes two registrations the same one; a bound method is a new object at each access, hence its parts."""
     sender_id = None if sender is None else id(sender)
     if dispatch_uid:
@@ -113,7 +113,7 @@ class Signal:
 
     def _reference(self, receiver: Receiver) -> Callable[[], Receiver | None]:
         if hasattr(receiver, "__self__") and hasattr(receiver, "__func__"):
-            return weakref.WeakMethod(receiver, self._notice_death)  # type: ignore[arg-type]
+            return weakref.WeakMethod(receiver, self._notice_death)
         return weakref.ref(receiver, self._notice_death)
 
     def _sender_reference(self, sender: object) -> Callable[[], object] | None:
