@@ -134,8 +134,10 @@ install_packages() {  # install_packages GROUP...
   esac
 }
 
+usual_names() { say "$1" | sed 's/[^ ]*|//g'; }  # the last of each a|b
+
 by_hand() {  # by_hand COMMAND PACKAGES
-  stop "packages are missing; install them, then run this again: ${1:+$1 }$(say "$2" | sed 's/[^ ]*|//g')"
+  stop "packages are missing; install them, then run this again: ${1:+$1 }$(usual_names "$2")"
 }
 
 apt_install() {
@@ -143,7 +145,7 @@ apt_install() {
   if ! can_be_root; then
     by_hand "(as root) apt-get install" "$1"
   fi
-  say "Installing with apt-get: ${1//|/ or }"
+  say "Installing with apt-get: $(usual_names "$1")"
   logged as_root apt-get -qq update || true  # a dead third-party source must not matter; what does shows below
   for alternatives in $1; do
     for name in ${alternatives//|/ }; do
