@@ -1,0 +1,441 @@
+"""The filesystem: POSIX verbs over any storage, with no FUSE in them.
+
+A transport calls one verb for each request of the kernel and hands on what it returns or raises; nothing here knows
+errno of a transport, paths of a mountpoint, or the kernel. Verbs are addressed by `Node` (see vfs.tree), which
+`lookup()` and the verbs that make something return with one lookup counted: `forget()` takes it back.
+
+Two kinds of storage. Where `storage.in_place` holds, an open file writes straight to its content. All others get
+whole objects from the spool, when a file is flushed by the process that opened it, synced, or closed for the last
+time. What such a storage cannot keep, the mount keeps for as long as it lives (directories, modes, owners, times) or
+refuses (links, devices: EPERM).
+
+Checks that the kernel makes under `default_permissions` (rights, sticky bits, set-group-id on chmod) are not repeated
+here.
+"""
+
+from __future__ import annotations
+
+import errno
+import os
+import stat
+from typing import NamedTuple
+
+from storage.base import RENAME_EXCHANGE, RENAME_NOREPLACE, Storage
+from storage.entry import Kind, Usage
+from storage.exceptions import DirectoryNotEmptyError
+from vfs.attributes import Attributes, Policy
+from vfs.contents import Contents
+from vfs.namespace import Namespace
+from vfs.openfile import Handle, InPlaceFile
+from vfs.spool import Spool
+from vfs.tree import Node
+
+UNKNOWN_SIZE = 1 << 50
+"""Bytes shown as the size of a storage that does not know its own and was given none: 1 PiB."""
+
+
+class Caller(NamedTuple):
+    """The process that a request comes from."""
+
+    uid: int
+    gid: int
+    pid: int
+
+
+class DirectoryEntry(NamedTuple):
+    """One line of a listing; `attributes` costs no request of its own."""
+
+    name: str
+    attributes: Attributes
+
+
+class FileSystem:
+    """A tree of nodes over one storage."""
+
+    def __init__(
+        self,
+        storage: Storage,
+        *,
+        read_only: bool = False,
+        policy: Policy | None = None,
+        cache_seconds: float = 1.0,
+        size: int | None = None,
+        spool: Spool | None = None,
+    ) -> None:
+        """A filesystem over `storage`.
+
+        `cache_seconds` is how long what a storage that waits for a network said is believed; one that does not wait is
+        asked each time. `size` is the total that statfs shows for a storage without figures of its own, in bytes.
+        """
+        self.storage = storage
+        self.read_only = read_only
+        self.policy = policy or Policy()
+        self.size = size
+        self.names = Namespace(storage, cache_seconds if storage.blocking else 0.0)
+        self.contents = Contents(self.names, spool or Spool())
+        self.tree = self.names.tree
+        self.root = self.tree.root
+        self._sets_owner = os.geteuid() == 0
+
+    # -- nodes
+
+    def lookup(self, parent: Node, name: str) -> tuple[Node, Attributes]:
+        """The node called `name` in `parent` and its attributes; counts one lookup. FileNotFoundError."""
+        self.names.check(name)
+        return self._answer(self.names.find(parent, name))
+
+    def forget(self, node: Node, count: int = 1) -> None:
+        """Take back `count` lookups of `node`."""
+        self.tree.forget(node, count)
+
+    def getattr(self, node: Node) -> Attributes:
+        """What stat(2) shows of `node`, even without a name; OSError (ESTALE) if the name shows another file."""
+        return self.policy.attributes(self.names.current(node), node.ino, node.kept)
+
+    def setattr(
+        self,
+        node: Node,
+        *,
+        mode: int | None = None,
+        uid: int | None = None,
+        gid: int | None = None,
+        size: int | None = None,
+        atime_ns: int | None = None,
+        mtime_ns: int | None = None,
+    ) -> Attributes:
+        """Change what is not None: permission bits, owner, size in bytes, times in ns; returns the new attributes."""
+        self._check_writable()
+        if size is not None:
+            self._truncate(node, size)
+        wanted = {"mode": mode, "uid": uid, "gid": gid, "atime_ns": atime_ns, "mtime_ns": mtime_ns}
+        changes = {key: value for key, value in wanted.items() if value is not None}
+        if changes and (self.names.is_ahead(node) or not self.contents.keeps_attributes):
+            self.names.keep(node, changes)
+        elif changes and isinstance(node.file, InPlaceFile):
+            node.file.file.set_attributes(**changes)
+        elif changes:
+            with self.tree.reading(node) as path:
+                self.storage.set_attributes(path, **changes)
+        self.names.touch(node)
+        return self.getattr(node)
+
+    # -- directories
+
+    def readdir(self, node: Node) -> list[DirectoryEntry]:
+        """A snapshot of the entries of a directory, without "." and ".."."""
+        entries = self.names.listing(node)
+        with self.tree.lock:
+            ahead = {name: child for name, child in node.children.items() if self.names.is_ahead(child)}
+        found = [
+            DirectoryEntry(name, self.policy.attributes(self.names.known(child), child.ino, child.kept))
+            for name, child in ahead.items()
+        ]
+        for name, entry in entries.items():
+            if name not in ahead:
+                known = self.tree.child(node, name)
+                ino, kept = (known.ino, known.kept) if known is not None else (self.tree.ino(node, entry), None)
+                found.append(DirectoryEntry(name, self.policy.attributes(entry, ino, kept)))
+        return found
+
+    def mkdir(self, parent: Node, name: str, mode: int, caller: Caller) -> tuple[Node, Attributes]:
+        """Make a directory with the permission bits `mode`, for `caller`; counts one lookup."""
+        self._check_writable(name)
+        mode, uid, gid = self._ownership(parent, mode, caller, directory=True)
+        if self.names.real_directories:
+            return self._answer(
+                self.names.make(parent, name, lambda path: self.storage.mkdir(path, mode=mode, uid=uid, gid=gid))
+            )
+        node = self.names.add_virtual(parent, name, Kind.DIRECTORY)
+        self.names.keep(node, {"mode": mode, "uid": caller.uid, "gid": caller.gid if gid is None else gid})
+        return self._answer(node)
+
+    def rmdir(self, parent: Node, name: str) -> None:
+        """Remove an empty directory; DirectoryNotEmptyError, NotADirectoryError."""
+        self._check_writable(name)
+        node = self.names.find(parent, name)
+        if not node.is_dir:
+            raise NotADirectoryError(errno.ENOTDIR, os.strerror(errno.ENOTDIR), name)
+        if not self.names.real_directories and self.readdir(node):
+            raise DirectoryNotEmptyError(name)
+        with self.tree.changing((parent,), (node,)):
+            if self.names.real_directories:
+                self.storage.rmdir(self.names.path(parent, name))
+            self.tree.detach(parent, name)
+            self.names.removed_from(parent)
+
+    # -- files by name
+
+    def mknod(self, parent: Node, name: str, mode: int, rdev: int, caller: Caller) -> tuple[Node, Attributes]:
+        """Make a file, fifo, socket or device by the type bits of `mode`; counts one lookup."""
+        self._check_writable(name)
+        permissions, uid, gid = self._ownership(parent, stat.S_IMODE(mode), caller)
+        if stat.S_ISREG(mode) and not self.contents.creates:
+            node, attributes, handle = self.create(parent, name, mode, os.O_RDWR | os.O_EXCL, caller)
+            self.contents.release(handle)
+            return node, attributes
+        mode = stat.S_IFMT(mode) | permissions
+
+        def make(path: str) -> None:
+            self.storage.mknod(path, mode, rdev, uid=uid, gid=gid)
+
+        return self._answer(self.names.make(parent, name, make, "such files"))
+
+    def symlink(self, parent: Node, name: str, target: str, caller: Caller) -> tuple[Node, Attributes]:
+        """Make a symbolic link that points to `target`; counts one lookup."""
+        self._check_writable(name)
+        _, uid, gid = self._ownership(parent, 0o777, caller)
+
+        def make(path: str) -> None:
+            self.storage.symlink(target, path, uid=uid, gid=gid)
+
+        return self._answer(self.names.make(parent, name, make, "symbolic links"))
+
+    def readlink(self, node: Node) -> str:
+        """Where a symbolic link points."""
+        with self.tree.reading(node) as path:
+            return self.storage.readlink(path)
+
+    def link(self, node: Node, parent: Node, name: str) -> tuple[Node, Attributes]:
+        """Give `node` one more name; counts one lookup."""
+        self._check_writable(name)
+        with self.tree.changing((node, parent), ()):
+            source = self.tree.path(node)
+            made = self.names.make(parent, name, lambda path: self.storage.link(source, path), "hard links")
+        self.names.touch(node)
+        return self._answer(made)
+
+    def unlink(self, parent: Node, name: str) -> None:
+        """Take the name of a file that is no directory; an open file lives on until its last release."""
+        self._check_writable(name)
+        node = self.names.find(parent, name)
+        with self.tree.changing((parent,), (node,)):
+            self.contents.secure(node)
+            if not node.virtual:
+                self.storage.unlink(self.names.path(parent, name))
+            self.tree.detach(parent, name)
+            self.names.touch(node)
+            self.names.removed_from(parent)
+        self.contents.settle(node)
+
+    def rename(self, parent: Node, name: str, new_parent: Node, new_name: str, flags: int = 0) -> None:
+        """Give `parent`/`name` the name `new_parent`/`new_name`, by rename(2)'s rules.
+
+        `flags` are RENAME_NOREPLACE (FileExistsError) and RENAME_EXCHANGE; any other, or one that the storage cannot
+        do, is EINVAL.
+        """
+        self._check_writable(name, new_name)
+        if flags not in (0, RENAME_NOREPLACE, RENAME_EXCHANGE):
+            raise OSError(errno.EINVAL, "unknown rename flags")
+        node = self.names.find(parent, name)
+        target = self.names.find(new_parent, new_name) if self.names.exists(new_parent, new_name) else None
+        if node is target and flags != RENAME_NOREPLACE:
+            return  # two names of one file: POSIX says that nothing happens
+        if (
+            target is not None
+            and target.is_dir
+            and flags == 0
+            and not self.names.real_directories
+            and self.readdir(target)
+        ):
+            raise DirectoryNotEmptyError(new_name)
+        with self.tree.changing((parent, new_parent), (node, target)):
+            if flags != RENAME_EXCHANGE:
+                self.contents.secure(target)
+            self._rename_stored(
+                node, target, self.names.path(parent, name), self.names.path(new_parent, new_name), flags
+            )
+            move = self.tree.exchange if flags == RENAME_EXCHANGE else self.tree.move
+            move(parent, name, new_parent, new_name)
+            self.names.touch(node, target, new_parent)
+            self.names.removed_from(parent)
+        self.contents.settle(target)
+
+    # -- open files
+
+    def create(self, parent: Node, name: str, mode: int, flags: int, caller: Caller) -> tuple[Node, Attributes, Handle]:
+        """Make and open a file, or open one that appeared meanwhile unless `flags` have O_EXCL. Counts one lookup."""
+        self._check_writable(name)
+        permissions, uid, gid = self._ownership(parent, stat.S_IMODE(mode), caller)
+        try:
+            node = self.contents.create(parent, name, permissions, uid, gid)
+        except FileExistsError:
+            if flags & os.O_EXCL:
+                raise
+            node = self.names.find(parent, name)
+        else:
+            flags &= ~os.O_TRUNC
+        handle = self.open(node, flags, caller)
+        return *self._answer(node), handle
+
+    def open(self, node: Node, flags: int, caller: Caller) -> Handle:
+        """Open a file with open(2)'s access mode, O_APPEND and O_TRUNC from `flags`.
+
+        OSError (ESTALE) when the name shows another file by now: look it up again.
+        """
+        if flags & os.O_ACCMODE != os.O_RDONLY or flags & os.O_TRUNC:
+            self._check_writable()
+        handle = self.contents.open(node, flags, caller.pid)
+        if flags & os.O_TRUNC:
+            handle.file.truncate(0)
+            self.names.touch(node)
+        return handle
+
+    def read(self, handle: Handle, size: int, offset: int) -> bytes:
+        """Up to `size` bytes from `offset`; fewer only at the end of the file."""
+        handle.require(write=False)
+        return handle.file.read(size, offset)
+
+    def write(self, handle: Handle, data: bytes | memoryview, offset: int) -> int:
+        """Write all of `data`, at the end of the file for a handle opened with O_APPEND."""
+        handle.require(write=True)
+        return handle.file.write(data, None if handle.append else offset)
+
+    def flush(self, handle: Handle, caller: Caller) -> None:
+        """A descriptor of `handle` was closed: store what is dirty if the process that opened it closes it."""
+        if handle.writable and handle.file.dirty and same_process(handle.pid, caller.pid):
+            self.contents.store(handle.file)
+
+    def fsync(self, handle: Handle) -> None:
+        """Return when the storage has the content, or raise what kept it from that."""
+        self.contents.store(handle.file)
+        handle.file.sync()
+
+    def release(self, handle: Handle) -> None:
+        """The last descriptor of `handle` is gone; see `Contents.release`."""
+        self.contents.release(handle)
+
+    # -- the whole
+
+    def statfs(self) -> Usage:
+        """Total, used and free bytes and files; made up where the storage does not say."""
+        try:
+            return self.storage.usage()
+        except NotImplementedError:
+            total = self.size or UNKNOWN_SIZE
+            return Usage(total, 0, total)
+
+    def getxattr(self, node: Node, key: str) -> bytes:
+        """The value of an extended attribute."""
+        with self.tree.reading(node) as path:
+            return self.storage.getxattr(path, key)
+
+    def setxattr(self, node: Node, key: str, value: bytes, flags: int = 0) -> None:
+        """Set an extended attribute; `flags` are setxattr(2)'s."""
+        self._check_writable()
+        with self.tree.reading(node) as path:
+            self.storage.setxattr(path, key, value, flags)
+
+    def listxattr(self, node: Node) -> list[str]:
+        """The names of the extended attributes."""
+        with self.tree.reading(node) as path:
+            return self.storage.listxattr(path)
+
+    def removexattr(self, node: Node, key: str) -> None:
+        """Remove an extended attribute."""
+        self._check_writable()
+        with self.tree.reading(node) as path:
+            self.storage.removexattr(path, key)
+
+    def pending(self) -> list[Node]:
+        """The nodes with content that the storage does not have yet."""
+        return [node for node in self.tree.nodes() if node.file is not None and node.file.dirty and node.links]
+
+    def open_files(self) -> int:
+        """How many nodes are open."""
+        return sum(1 for node in self.tree.nodes() if node.file is not None)
+
+    def drain(self) -> list[str]:
+        """Store all that is pending; returns the names that could not be stored."""
+        failed = []
+        for node in self.pending():
+            if node.file is not None and not self.contents.try_store(node.file):
+                failed.append(self.tree.path(node))
+            self.contents.settle(node)
+        return failed
+
+    def close(self) -> list[str]:
+        """Close every file; what is still pending is kept in the spool, and where is returned."""
+        return self.contents.close()
+
+    # -- helpers
+
+    def _answer(self, node: Node) -> tuple[Node, Attributes]:
+        """A node as a verb returns it: one lookup counted, with the attributes that were just learnt."""
+        self.tree.remember(node)
+        return node, self.policy.attributes(self.names.known(node), node.ino, node.kept)
+
+    def _check_writable(self, *names: str) -> None:
+        if self.read_only:
+            raise OSError(errno.EROFS, os.strerror(errno.EROFS))
+        self.names.check(*names)
+
+    def _ownership(
+        self, parent: Node, mode: int, caller: Caller, *, directory: bool = False
+    ) -> tuple[int, int | None, int | None]:
+        """Mode and owner for a new entry: the caller's, the group and its bit inherited below a set-group-id directory.
+
+        Only root can give files away: for any other daemon the owner is None, which leaves its own.
+        """
+        attributes = self.getattr(parent)
+        gid = caller.gid
+        if attributes.mode & stat.S_ISGID:
+            gid = attributes.gid
+            if directory:
+                mode |= stat.S_ISGID
+        return (mode, caller.uid, gid) if self._sets_owner else (mode, None, None)
+
+    def _truncate(self, node: Node, size: int) -> None:
+        handle = self.contents.open(node, os.O_WRONLY, 0)
+        try:
+            handle.file.truncate(size)
+            if handle.file.handles == 1:
+                self.contents.store(handle.file)  # nobody else will, and truncate(2) is to report its error
+        finally:
+            self.contents.release(handle)
+
+    def _rename_stored(self, node: Node, target: Node | None, src: str, dst: str, flags: int) -> None:
+        """The storage's half of a rename, for a node that is in the storage at all."""
+        if flags == RENAME_NOREPLACE and target is not None:
+            raise FileExistsError(errno.EEXIST, os.strerror(errno.EEXIST), dst)
+        if (
+            node.is_dir
+            and target is not None
+            and not self.names.real_directories
+            and flags == 0
+            and self.readdir(target)
+        ):
+            raise DirectoryNotEmptyError(dst)
+        if node.virtual and flags != RENAME_EXCHANGE and (not node.is_dir or not self._is_stored(src)):
+            return  # only the mount knows it; a file's content replaces the target when it is stored
+        try:
+            self.storage.rename(src, dst, flags)
+        except NotImplementedError as error:
+            if flags != RENAME_NOREPLACE:
+                raise OSError(errno.EINVAL, "the storage cannot do that") from error
+            self.storage.rename(src, dst)
+
+    def _is_stored(self, path: str) -> bool:
+        try:
+            self.storage.stat(path)
+        except FileNotFoundError:
+            return False
+        return True
+
+
+def same_process(opener: int, closer: int) -> bool:
+    """Whether two thread ids of requests belong to one process; unsure (a process that is gone) counts as yes."""
+    if opener == closer:
+        return True
+    try:
+        return _process_of(opener) == _process_of(closer)
+    except OSError:
+        return True
+
+
+def _process_of(thread: int) -> int:
+    """The process (thread group) of a thread, from /proc; OSError where that is not to be had."""
+    with open(f"/proc/{thread}/status", encoding="utf-8", errors="replace") as status:
+        for line in status:
+            if line.startswith("Tgid:"):
+                return int(line.split()[1])
+    raise ProcessLookupError(errno.ESRCH, os.strerror(errno.ESRCH))

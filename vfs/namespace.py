@@ -1,0 +1,211 @@
+"""Names of a mount: finding, listing and making nodes, and what the mount itself keeps of them.
+
+It stands between the verbs (vfs.filesystem) and the tree (vfs.tree): whatever needs both a storage call and a node by
+name is here. A node is *ahead* of the storage when the mount knows it better: it is virtual (no object shows it),
+or its content is not stored yet. The storage is not asked about such a node.
+"""
+
+from __future__ import annotations
+
+import errno
+import logging
+import os
+import time
+from collections.abc import Callable
+
+from storage.base import Storage
+from storage.entry import Entry, Kind
+from storage.exceptions import NameTooLongError
+from vfs.attributes import Kept
+from vfs.tree import Node, Tree
+
+logger = logging.getLogger("vfs")
+
+
+def join(directory: str, name: str) -> str:
+    """The storage's name of `name` in `directory`, "" being the root."""
+    return f"{directory}/{name}" if directory else name
+
+
+def supports(storage: Storage, method: str) -> bool:
+    """Whether `storage` overrides an operation of the extended surface that the base class only refuses."""
+    return getattr(type(storage), method) is not getattr(Storage, method)
+
+
+class Namespace:
+    """The names of one mount over one storage."""
+
+    def __init__(self, storage: Storage, cache_seconds: float) -> None:
+        """Over `storage`; what it said is believed for `cache_seconds`, 0 asks each time."""
+        self.storage = storage
+        self.cache_seconds = cache_seconds
+        self.name_max = storage.name_max
+        self.real_directories = supports(storage, "mkdir")
+        root = storage.stat("")
+        self.tree = Tree(root)
+        self.tree.root.entry = root
+
+    def check(self, *names: str) -> None:
+        """OSError (ENAMETOOLONG, EINVAL) for a name that no entry can have."""
+        for name in names:
+            if len(name) > self.name_max or (not name.isascii() and len(os.fsencode(name)) > self.name_max):
+                raise NameTooLongError(name)
+            if name in {"", ".", ".."} or "/" in name or "\0" in name:
+                raise OSError(errno.EINVAL, "not the name of an entry", name)
+
+    # -- what is known
+
+    def is_ahead(self, node: Node) -> bool:
+        """Whether the mount knows more of `node` than the storage does."""
+        return node.virtual or (node.file is not None and node.file.dirty)
+
+    def find(self, parent: Node, name: str) -> Node:
+        """The node called `name` in `parent`; FileNotFoundError, NotADirectoryError below a file."""
+        known = self.tree.child(parent, name)
+        if known is not None and (self.is_ahead(known) or time.monotonic() < known.expires):
+            return known
+        listing = self._fresh_listing(parent)
+        if listing is not None and name not in listing:
+            self.tree.detach(parent, name)
+            raise FileNotFoundError(errno.ENOENT, os.strerror(errno.ENOENT), name)
+        with self.tree.reading(parent) as directory:
+            try:
+                entry = self.storage.stat(join(directory, name)) if listing is None else listing[name]
+            except (FileNotFoundError, NotADirectoryError):
+                self.tree.detach(parent, name)
+                raise
+            node = self.tree.attach(parent, name, entry)
+        self.learn(node, entry)
+        return node
+
+    def exists(self, parent: Node, name: str) -> bool:
+        """Whether `parent` has an entry called `name`."""
+        try:
+            self.find(parent, name)
+        except FileNotFoundError:
+            return False
+        return True
+
+    def known(self, node: Node) -> Entry:
+        """What was last learnt of `node`, brought forward by its open file; asks the storage only if it never did."""
+        entry = node.entry if node.entry is not None else self._ask(node)
+        return node.file.entry(entry) if node.file is not None and node.file.dirty else entry
+
+    def current(self, node: Node) -> Entry:
+        """What is true of `node` now, within the cache time; ESTALE when its name shows another file."""
+        file = node.file
+        if not node.links and node is not self.tree.root:
+            return file.entry(node.entry) if file is not None else self.known(node)
+        if self.is_ahead(node) or time.monotonic() < node.expires:
+            return self.known(node)
+        entry = self._ask(node)
+        return file.entry(entry) if file is not None and file.dirty else entry
+
+    def learn(self, node: Node, entry: Entry) -> None:
+        """Take over what the storage said of `node`; times that the mount kept fall to a change from outside."""
+        old = node.entry
+        kept = node.kept
+        if kept is not None and old is not None and (old.version, old.size) != (entry.version, entry.size):
+            kept.atime_ns = kept.mtime_ns = kept.ctime_ns = None
+        node.entry = entry
+        node.expires = time.monotonic() + self.cache_seconds if self.cache_seconds else 0.0
+
+    def touch(self, *nodes: Node | None) -> None:
+        """Ask again next time: what the storage said of `nodes` no longer holds."""
+        for node in nodes:
+            if node is not None:
+                node.expires = 0.0
+                node.listing = None
+
+    def listing(self, node: Node) -> dict[str, Entry]:
+        """The storage's entries of a directory by name; those that no filesystem can show are left out and logged."""
+        fresh = self._fresh_listing(node)
+        if fresh is not None:
+            return fresh
+        entries: dict[str, Entry] = {}
+        with self.tree.reading(node) as path:
+            try:
+                for entry in self.storage.scandir(path):
+                    if entry.name in {"", ".", ".."} or "/" in entry.name or "\0" in entry.name:
+                        logger.warning("left out of the listing of %r: the name %r cannot be shown", path, entry.name)
+                    else:
+                        entries[entry.name] = entry
+            except FileNotFoundError:
+                if not node.virtual:
+                    raise
+        if self.cache_seconds:
+            node.listing, node.listing_expires = entries, time.monotonic() + self.cache_seconds
+        return entries
+
+    # -- making
+
+    def path(self, parent: Node, name: str) -> str:
+        """The storage's name of `name` in `parent`."""
+        return join(self.tree.path(parent), name)
+
+    def make(self, parent: Node, name: str, make: Callable[[str], None], what: str = "") -> Node:
+        """The node for what `make(path)` makes; where the storage has no `what`, OSError (EPERM) as POSIX asks."""
+        with self.tree.reading(parent) as directory:
+            path = join(directory, name)
+            try:
+                make(path)
+            except NotImplementedError as error:
+                raise PermissionError(errno.EPERM, f"this storage has no {what}", path) from error
+            entry = self.storage.stat(path)
+            node = self.tree.attach(parent, name, entry)
+        self.learn(node, entry)
+        self.touch(parent)
+        return node
+
+    def add_virtual(self, parent: Node, name: str, kind: Kind) -> Node:
+        """A node that lives in the mount alone until the storage shows it; FileExistsError."""
+        if self.exists(parent, name):
+            raise FileExistsError(errno.EEXIST, os.strerror(errno.EEXIST), name)
+        now = time.time_ns()
+        entry = Entry(name, kind, 0, now, now, now)
+        with self.tree.lock:
+            node = self.tree.attach(parent, name, entry)
+            node.entry, node.virtual, node.pinned = entry, True, True
+        self.touch(parent)
+        return node
+
+    def stored(self, node: Node, entry: Entry) -> None:
+        """`node` is in the storage now, as `entry`."""
+        with self.tree.lock:
+            node.virtual = False
+            node.pinned = node.kept is not None
+            self.tree.identify(node, entry.identity)
+            self.learn(node, entry)
+            for parent, _ in node.links:
+                self.touch(parent)
+
+    def removed_from(self, parent: Node) -> None:
+        """An entry of `parent` is gone; a directory that no object shows any more lives on in the mount."""
+        if not self.real_directories and parent is not self.tree.root:
+            with self.tree.lock:
+                parent.virtual = parent.pinned = True
+        self.touch(parent)
+
+    def keep(self, node: Node, changes: dict[str, int]) -> None:
+        """Keep attributes of `node` in the mount: mode, uid, gid, atime_ns, mtime_ns."""
+        with self.tree.lock:
+            node.kept = node.kept or Kept()
+            node.pinned = True
+            for key, value in changes.items():
+                setattr(node.kept, key, value)
+            node.kept.ctime_ns = time.time_ns()
+
+    # -- asking
+
+    def _ask(self, node: Node) -> Entry:
+        with self.tree.reading(node) as path:
+            entry = self.storage.stat(path)
+        if entry.kind is not node.kind or entry.identity != node.identity:
+            if node.file is not None:
+                return node.file.entry(node.entry)
+            raise OSError(errno.ESTALE, os.strerror(errno.ESTALE), path)
+        self.learn(node, entry)
+        return entry
+
+    def _fresh_listing(self, node: Node) -> dict[str, Entry] | None:
+        return node.listing if node.listing is not None and time.monotonic() < node.listing_expires else None
