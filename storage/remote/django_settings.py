@@ -1,0 +1,38 @@
+"""Settings for backends that ask Django for theirs, in a process where nobody has set up Django.
+
+django-storages and many others read `django.conf.settings` even if all their options are given. Where there is no
+Django project, they find our settings there, and Django's defaults for the rest.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+from storage.conf import setting_changed, settings
+
+
+class _OurSettings:
+    """What Django falls back on: our value of a setting, else Django's default."""
+
+    def __getattr__(self, name: str) -> Any:
+        from django.conf import global_settings
+
+        try:
+            return getattr(settings, name)
+        except AttributeError:
+            return getattr(global_settings, name)
+
+
+def configure() -> None:
+    """Give Django our settings; they are looked up when they are asked for, and follow changes."""
+    from django.conf import settings as django_settings
+
+    django_settings.configure(default_settings=_OurSettings())
+    setting_changed.connect(_forget)
+
+
+def _forget(*, setting: str, **_: Any) -> None:
+    """Take a changed value out of Django's cache."""
+    from django.conf import settings as django_settings
+
+    django_settings.__dict__.pop(setting, None)
