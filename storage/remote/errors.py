@@ -1,0 +1,141 @@
+"""What other libraries raise, in terms of this package's errors.
+
+Not found is spelled in many ways, and so is an outage; the one must never be taken for the other, because what is
+absent may be created, and what was cached of it forgotten. So only an answer that says "there is no such object" is a
+FileNotFoundError. The libraries are not imported: their exceptions are known by class names, statuses and codes.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import errno
+import os
+from collections.abc import Iterator
+from typing import Any
+
+from storage import exceptions
+from storage.exceptions import StorageFullError, VersionMismatchError
+
+_NOT_FOUND = frozenset({"ObjectDoesNotExistError", "ResourceNotFoundError", "NotFound", "NoSuchKey", "BlobNotFound"})
+_DENIED = frozenset({"AuthenticationException", "NoCredentialsError", "PermissionDenied", "PermissionError"})
+_TIMED_OUT = frozenset({"ConnectTimeoutError", "ReadTimeoutError", "Timeout", "TimeoutError"})
+_UNREACHABLE = frozenset(
+    {
+        "ConnectionError",
+        "EOFError",
+        "EndpointConnectionError",
+        "HTTPClientError",
+        "SSHException",
+        "ServiceRequestError",
+        "ServiceResponseError",
+        "TransportError",
+        "ServiceUnavailable",
+    }
+)
+# The container is not the object: to answer "no such file" for each of its files would hide a wrong configuration.
+_NO_CONTAINER = ("NoSuchBucket", "ContainerNotFound", "ContainerBeingDeleted", "bucket does not exist")
+
+_TIMEOUT_STATUSES = (408, 504)
+_BUSY_STATUSES = (429, 500, 502, 503)
+
+
+@contextlib.contextmanager
+def translating(name: str) -> Iterator[None]:
+    """Raise what the block raises as this package would, `from` the original; what is not known passes as it is."""
+    try:
+        yield
+    except Exception as error:
+        translated = translate(error, name)
+        if translated is error:
+            raise
+        raise translated from error
+
+
+def translate(error: Exception, name: str) -> Exception:
+    """The exception of ours that means the same; `error` itself where there is none."""
+    names = {cls.__name__ for cls in type(error).__mro__}
+    if isinstance(error, FileNotFoundError):
+        return error if error.errno else _os_error(errno.ENOENT, name)
+    if isinstance(error, OSError) and error.errno:
+        return error
+    if type(error).__module__ == "django.core.exceptions":
+        ours = getattr(exceptions, type(error).__name__, None)
+        return error if ours is None else ours(*error.args)
+    if "FTPStorageException" in names:
+        return _of_ftp(error, name)
+    if any(code in _texts(error) for code in _NO_CONTAINER) or "ContainerDoesNotExistError" in names:
+        return OSError(errno.EIO, f"The container does not exist: {error}", name)
+    return _by_status(error, name) or _by_class(error, names, name) or error
+
+
+def _by_status(error: Exception, name: str) -> OSError | None:
+    """By the status of the HTTP answer, where there was one."""
+    match _status(error):
+        case None:
+            return None
+        case 404:
+            return _os_error(errno.ENOENT, name)
+        case 401 | 403:
+            return _os_error(errno.EACCES, name)
+        case 412:
+            return VersionMismatchError(name)
+        case 507:
+            return StorageFullError(name)
+        case status if status in _TIMEOUT_STATUSES:
+            return TimeoutError(errno.ETIMEDOUT, str(error), name)
+        case status if status in _BUSY_STATUSES:
+            return ConnectionError(errno.EIO, str(error), name)
+    return None
+
+
+def _by_class(error: Exception, names: set[str], name: str) -> OSError | None:
+    """By the names of the exception's classes."""
+    if names & _NOT_FOUND or "LookupError('not_found'" in str(error):  # the latter is Dropbox's
+        return _os_error(errno.ENOENT, name)
+    if names & _DENIED:
+        return _os_error(errno.EACCES, name)
+    if names & _TIMED_OUT:
+        return TimeoutError(errno.ETIMEDOUT, str(error), name)
+    if names & _UNREACHABLE:
+        return ConnectionError(errno.EIO, str(error), name)
+    return None
+
+
+def _of_ftp(error: Exception, name: str) -> OSError:
+    """FTP answers 550 for what is missing and for what is forbidden; only the words tell which."""
+    reply = str(error.__context__ or "").lower()
+    if reply.startswith("550"):
+        if any(words in reply for words in ("no such", "not found", "can't find", "does not exist", "doesn't exist")):
+            return _os_error(errno.ENOENT, name)
+        if "denied" in reply or "permission" in reply:
+            return _os_error(errno.EACCES, name)
+    return ConnectionError(errno.EIO, f"{error}: {error.__context__}", name)
+
+
+def _status(error: Any) -> int | None:
+    """The HTTP status: an attribute of the exception or of its response, or in botocore's dictionary."""
+    response = getattr(error, "response", None)
+    if isinstance(response, dict):
+        status = response.get("ResponseMetadata", {}).get("HTTPStatusCode")
+        return status if isinstance(status, int) else None
+    for holder, attribute in (
+        (error, "status_code"),
+        (error, "http_status"),
+        (error, "code"),
+        (response, "status_code"),
+    ):
+        status = getattr(holder, attribute, None)
+        if isinstance(status, int):
+            return int(status)
+    return None
+
+
+def _texts(error: Any) -> str:
+    """Where a code for people or programs may stand."""
+    response = getattr(error, "response", None)
+    code = response.get("Error", {}).get("Code", "") if isinstance(response, dict) else ""
+    return f"{code} {getattr(error, 'error_code', '')} {error}"
+
+
+def _os_error(code: int, name: str) -> OSError:
+    return OSError(code, os.strerror(code), name)
