@@ -1,0 +1,293 @@
+"""InMemoryStorage: files that live as long as the process, as Django's, and as a POSIX filesystem would keep them.
+
+Django's surface takes names as Django does: relative to `location` or absolute below it, normalised, symbolic links
+followed inside the storage. The extended surface takes plain names and follows nothing; it goes straight to the tree
+(`storage.memtree`), whose rules are POSIX's.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import errno
+import os
+from collections.abc import Iterator
+from datetime import UTC, datetime, timedelta
+from typing import Any
+
+from storage.api import Content
+from storage.conf import setting_changed, settings
+from storage.deconstruct import deconstructible
+from storage.entry import Entry
+from storage.files import File
+from storage.memfile import MemoryFile, MemoryIO
+from storage.memlookup import fail
+from storage.memnodes import Directory, Inode, RegularFile
+from storage.memsurface import MemoryOperations
+from storage.memtree import MemoryTree
+from storage.mixins import StorageSettingsMixin
+from storage.names import safe_join, split_name
+
+_EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
+_TO_NORMALISE = frozenset({"", ".", ".."})
+_FILE_MODE = 0o644
+_DIRECTORY_MODE = 0o755
+_MODES = frozenset(first + rest for first in "rwax" for rest in ("", "b", "t", "+", "b+", "+b", "t+", "+t"))
+
+
+class _FileInTheWayError(FileExistsError, NotADirectoryError):
+    """A file stands where a directory is needed: Django's FileExistsError, with the errno of a NotADirectoryError."""
+
+    def __init__(self, path: str) -> None:
+        super().__init__(f"{path} exists and is not a directory.")
+        self.errno = errno.ENOTDIR
+
+
+@deconstructible(path="django.core.files.storage.InMemoryStorage")
+class InMemoryStorage(StorageSettingsMixin, MemoryOperations):
+    """A storage that keeps its files in memory; safe to use from many threads at once.
+
+    `capacity` is how many bytes the contents may take together (None: as many as there is memory); it can be set at any
+    time, and a write beyond it is a StorageFullError that leaves everything as it was.
+    """
+
+    def __init__(
+        self,
+        location: str | os.PathLike[str] | None = None,
+        base_url: str | None = None,
+        file_permissions_mode: int | None = None,
+        directory_permissions_mode: int | None = None,
+    ) -> None:
+        """An empty storage; the options are Django's, each by default what the settings say."""
+        self._init_settings(location, base_url, file_permissions_mode, directory_permissions_mode)
+        self._tree = MemoryTree()
+
+    @property
+    def in_place(self) -> bool:
+        """Whether no subclass has put anything between a file and its content."""
+        kind = type(self)
+        return all(
+            getattr(kind, method) is getattr(InMemoryStorage, method) for method in ("open", "save", "_open", "_save")
+        )
+
+    def __getstate__(self) -> dict[str, Any]:
+        """What pickle and copy keep: the files too, but not who is told of changes."""
+        return {key: value for key, value in self.__dict__.items() if key != "_subscriptions"}
+
+    def __setstate__(self, state: dict[str, Any]) -> None:
+        """The same storage, following the settings as the first did."""
+        self.__dict__.update(state)
+        setting_changed.connect(self._clear_cached_properties)
+
+    # Django's surface
+
+    def path(self, name: str) -> str:
+        """Where the file would be below `location`; there is nothing at that path."""
+        return safe_join(self.location, name)
+
+    def _open(self, name: str, mode: str = "rb") -> File:
+        return MemoryFile(self._stream(name, mode), name, self._stream)
+
+    def _stream(self, name: str, mode: str) -> MemoryIO:
+        """A handle with a cursor of its own; writing modes make the file, and the directories that it needs."""
+        if mode not in _MODES:
+            raise ValueError(f"invalid mode: {mode!r}")
+        plain = self._plain(name)
+        made = False
+        with self._tree.lock:
+            if mode[0] == "r":
+                node = self._node(plain)
+            else:
+                node, made = self._node_to_write(plain, exclusively=mode[0] == "x")
+            if isinstance(node, Directory):
+                fail(errno.EISDIR, name)
+            if not isinstance(node, RegularFile):
+                fail(errno.ENXIO, name)
+            if mode[0] == "w":
+                node.truncate(0, self._tree.now())
+            elif "+" not in mode:
+                node.atime_ns = self._tree.now()  # by Django's rule the opening is the access
+            stream = MemoryIO(self._tree, node, mode)
+        if made:
+            self._changed("save", plain)
+        return stream
+
+    def _node_to_write(self, plain: str, *, exclusively: bool) -> tuple[Inode, bool]:
+        """The inode of that name, and whether it had to be made (the lock is held)."""
+        plain = self._slot(plain) if exclusively else self._tree.follow(plain)
+        with contextlib.suppress(FileNotFoundError, NotADirectoryError):
+            node = self._tree.find(plain)
+            if exclusively:
+                fail(errno.EEXIST, plain)
+            return node, False
+        self._make_parents(plain)
+        return self._tree.create(plain, self._file_mode, None, None), True
+
+    def _save(self, name: str, content: Any) -> str:
+        with self._received(content) as node:
+            plain = self._slot(self._plain(name))
+            while not self._placed(node, plain):
+                # Taken since its name was chosen. A subclass whose choice is the same name again wants to overwrite.
+                other = self._slot(self._plain(self.get_available_name(plain)))
+                if other == plain:
+                    self._tree.put(plain, node)
+                    break
+                plain = other
+        if hasattr(content, "temporary_file_path"):
+            os.remove(content.temporary_file_path())
+        return plain
+
+    def _placed(self, node: RegularFile, plain: str) -> bool:
+        """Give the file its name; False where that is taken."""
+        with self._tree.lock:
+            self._make_parents(plain)
+            if self._tree.place(plain).node is not None:
+                return False
+            self._tree.put(plain, node)
+            return True
+
+    @contextlib.contextmanager
+    def _received(self, content: Any) -> Iterator[RegularFile]:
+        """The content as a file without a name, which goes away at the end unless it was given one."""
+        tree = self._tree
+        node = tree.new_file(self._file_mode, None, None)
+        node.opens = 1
+        try:
+            offset = 0
+            for chunk in content.chunks():
+                data = memoryview(chunk.encode() if isinstance(chunk, str) else chunk).cast("B")
+                with tree.lock:
+                    node.write(data, offset, tree.now())
+                offset += len(data)
+            yield node
+        finally:
+            with tree.lock:
+                node.release()
+
+    def delete(self, name: str) -> None:
+        """Delete the file, or the directory with all that is in it; nothing happens when there is none."""
+        plain = self._plain(name)
+        try:
+            with self._tree.lock:
+                self._tree.remove_tree(self._slot(plain))
+        except (FileNotFoundError, NotADirectoryError):
+            return
+        self._changed("delete", plain)
+
+    def exists(self, name: str) -> bool:
+        """Whether the name is taken, be it by a link that leads nowhere."""
+        plain = self._plain(name)
+        with self._tree.lock:
+            try:
+                self._tree.find(self._slot(plain))
+            except (FileNotFoundError, NotADirectoryError):
+                return False
+        return True
+
+    def listdir(self, path: str) -> tuple[list[str], list[str]]:
+        """The names in a directory: those of directories, and those of everything else."""
+        directories: list[str] = []
+        files: list[str] = []
+        with self._tree.lock:
+            node = self._node(self._plain(path))
+            if not isinstance(node, Directory):
+                raise _FileInTheWayError(self.path(path))
+            for name, child in node.entries.items():
+                (directories if isinstance(child, Directory) else files).append(name)
+        return directories, files
+
+    def size(self, name: str) -> int:
+        """The file's size in bytes; IsADirectoryError."""
+        entry = self._entry(name)
+        if entry.is_dir:
+            fail(errno.EISDIR, name)
+        return entry.size
+
+    def get_accessed_time(self, name: str) -> datetime:
+        """When the file was last opened to be read, or the directory's entries last changed."""
+        entry = self._entry(name)
+        # Django counts a change of a directory as an access to it; POSIX does not.
+        return _moment(max(entry.atime_ns or 0, entry.mtime_ns or 0) if entry.is_dir else entry.atime_ns)
+
+    def get_created_time(self, name: str) -> datetime:
+        """When the file was made."""
+        return _moment(self._entry(name).btime_ns)
+
+    def get_modified_time(self, name: str) -> datetime:
+        """When the content last changed."""
+        return _moment(self._entry(name).mtime_ns)
+
+    def _plain(self, name: str | os.PathLike[str]) -> str:
+        """A name of Django's surface, relative and normalised; SuspiciousFileOperation where it leaves the storage."""
+        name = os.fspath(name)
+        if not name:
+            return name
+        if _TO_NORMALISE.isdisjoint(name.split("/")) and "\0" not in name:
+            return name
+        plain = os.path.relpath(self.path(name), self.location)
+        return "" if plain == "." else plain
+
+    def _slot(self, plain: str) -> str:
+        """The name with the links on the way followed, but not one that has the name itself."""
+        parent, leaf = split_name(plain)
+        if not parent:
+            return plain
+        directory = self._tree.follow(parent)
+        return f"{directory}/{leaf}" if directory else leaf
+
+    def _node(self, plain: str) -> Inode:
+        """The inode, links followed (the lock is held); FileNotFoundError, FileExistsError below a file."""
+        try:
+            return self._tree.find(self._tree.follow(plain))
+        except NotADirectoryError as error:
+            raise _FileInTheWayError(self.path(plain)) from error
+
+    def _entry(self, name: str) -> Entry:
+        plain = self._plain(name)
+        with self._tree.lock:
+            return self._node(plain).entry(split_name(plain)[1])
+
+    @property
+    def _file_mode(self) -> int:
+        mode = self.file_permissions_mode
+        return _FILE_MODE if mode is None else mode
+
+    def _make_parents(self, plain: str) -> None:
+        """The directories that `plain` needs; FileExistsError where a file is in the way."""
+        parent, _ = split_name(plain)
+        mode = self.directory_permissions_mode
+        try:
+            self._tree.make_directories(parent, _DIRECTORY_MODE if mode is None else mode)
+        except NotADirectoryError as error:
+            raise _FileInTheWayError(self.path(error.filename)) from error
+
+    # What of the extended surface depends on the options
+
+    def replace(self, name: str, content: Any, *, if_version: str | None = None, if_absent: bool = False) -> Entry:
+        """Store the content under exactly this name, all at once, and return the new entry.
+
+        A file that had the name leaves its mode and owner to the new one, and lives on in its handles.
+        VersionMismatchError, FileExistsError, IsADirectoryError.
+        """
+        self._tree.check(name, if_version, if_absent)  # before the content is read for nothing
+        with self._received(content if isinstance(content, Content) else File(content, name)) as node:
+            with self._tree.lock:
+                self._tree.check(name, if_version, if_absent)
+                self._make_parents(name)
+                self._tree.put(name, node)
+            entry = self._tree.stat(name)
+        self._changed("save", name)
+        return entry
+
+    def create(self, name: str, *, mode: int = 0o666, uid: int | None = None, gid: int | None = None) -> File:
+        """Make an empty file with exactly this mode and owner, opened "r+b"; FileExistsError."""
+        tree = self._tree
+        with tree.lock:
+            stream = MemoryIO(tree, tree.create(name, mode, uid, gid), "r+b")
+        self._changed("save", name)
+        return MemoryFile(stream, name, self._stream)
+
+
+def _moment(ns: int | None) -> datetime:
+    """The time as Django gives it: aware where USE_TZ says so, else naive and local."""
+    moment = _EPOCH + timedelta(microseconds=(ns or 0) // 1000)
+    return moment if settings.USE_TZ else moment.astimezone().replace(tzinfo=None)
