@@ -79,7 +79,7 @@ class ConfigFile:
                 raise self._unknown_key(name, list(SETTINGS))
             self._check_value(name, value)
         for alias, backend in self._raw.get("STORAGES", {}).items():
-            self._check_backend(f"STORAGES.{shown(alias)}", backend)
+            self._check_backend(f"STORAGES.{alias}", backend)
 
     def _check_value(self, name: str, value: object) -> None:
         setting = SETTINGS[name]
@@ -99,7 +99,7 @@ class ConfigFile:
         for name, kind in backend.items():
             if name not in ("BACKEND", "OPTIONS"):
                 raise self._unknown_key(
-                    f"{key}.{shown(name)}",
+                    f"{key}.{name}",
                     ["BACKEND", "OPTIONS"],
                     f"; what the backend takes goes below [{key}.OPTIONS]",
                 )
@@ -117,7 +117,7 @@ class ConfigFile:
         return self._error(key, f"is not a valid key; valid, nearest first: {', '.join(nearest)}{hint}")
 
     def _error(self, key: str, problem: str) -> ImproperlyConfigured:
-        return ImproperlyConfigured(f"{shown(self.path)}: {self._prefix}{key} {problem}")
+        return ImproperlyConfigured(f"{shown(self.path)}: {shown(self._prefix + key)} {problem}")
 
     # ---- values ------------------------------------------------------------------------------------------------------
 
@@ -140,7 +140,7 @@ class ConfigFile:
         if isinstance(value, str):
             return _VARIABLE.sub(lambda match: self._variable(key, match), value)
         if isinstance(value, dict):
-            return {name: self._expand(f"{key}.{shown(name)}", item) for name, item in value.items()}
+            return {name: self._expand(f"{key}.{name}", item) for name, item in value.items()}
         if isinstance(value, list):
             return [self._expand(f"{key}[{index}]", item) for index, item in enumerate(value)]
         return value

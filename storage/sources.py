@@ -25,6 +25,7 @@ from storage.configfile import PYPROJECT, ConfigFile, shown
 from storage.exceptions import ImproperlyConfigured
 
 ENVIRONMENT_VARIABLE = "VFS_CONFIG"
+_ETC = "/etc"
 
 
 class Source(Protocol):
@@ -64,9 +65,9 @@ def find_files(config: Path | None, folder: Path | None) -> Found:
     named = _named_file(config, folder)
     if named is not None:
         files.append(_read_named(named, "" if config else f" (named by ${ENVIRONMENT_VARIABLE})", seen))
-    for path, trusted in _usual_places(folder):
+    for path, vouched in _usual_places(folder):
         try:
-            file = _read_usual(path, trusted, seen)
+            file = _read_usual(path, vouched, seen)
         except _LeftOutError as reason:
             left_out.append(f"{shown(path)} was left out: {reason}")
         else:
@@ -89,7 +90,7 @@ def _usual_places(folder: Path | None) -> Iterator[tuple[Path, bool]]:
     mac = sys.platform == "darwin"
     user = os.environ.get("XDG_CONFIG_HOME") or ("~/Library/Application Support" if mac else "~/.config")
     system = os.environ.get("XDG_CONFIG_DIRS") or ("/Library/Application Support" if mac else "/etc/xdg")
-    for place in (os.path.expanduser(user), *system.split(":"), "/etc"):
+    for place in (os.path.expanduser(user), *system.split(":"), _ETC):
         if os.path.isabs(place):
             yield Path(place, "vfs", "vfs.toml"), place != os.path.expanduser(user)
 
@@ -110,16 +111,15 @@ def _read_named(path: Path, by: str, seen: set[tuple[int, int]]) -> ConfigFile:
 def _read_usual(path: Path, vouched: bool, seen: set[tuple[int, int]]) -> ConfigFile | None:
     """The file if it is there and has something to say; _LeftOutError if it must not be read, or cannot be."""
     try:
-        # Not to wait for the writer of a FIFO that somebody put there.
-        descriptor = os.open(path, os.O_RDONLY | os.O_NONBLOCK | os.O_CLOEXEC)
-    except (FileNotFoundError, NotADirectoryError):
+        stream = open(path, "rb", opener=_open_without_waiting)
+    except (FileNotFoundError, NotADirectoryError, IsADirectoryError):
         return None
     except OSError as error:
         if not os.access(path.parent, os.X_OK):
             return None  # in a folder that is closed to us: nobody can say that it is there
         raise _LeftOutError(error.strerror) from error
-    with open(descriptor, "rb") as stream:
-        status = os.fstat(descriptor)
+    with stream:
+        status = os.fstat(stream.fileno())
         identity = status.st_dev, status.st_ino
         if identity in seen or not stat.S_ISREG(status.st_mode):
             return None
@@ -131,6 +131,11 @@ def _read_usual(path: Path, vouched: bool, seen: set[tuple[int, int]]) -> Config
     if not vouched:
         _require_trust(path, status)
     return ConfigFile(path, content)
+
+
+def _open_without_waiting(path: str, flags: int) -> int:
+    # Somebody may have put a FIFO there, whose writer never comes.
+    return os.open(path, flags | os.O_NONBLOCK)
 
 
 def _require_trust(path: Path, status: os.stat_result) -> None:
