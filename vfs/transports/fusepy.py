@@ -51,24 +51,37 @@ class _Arguments(ctypes.Structure):
     _fields_ = [("argc", ctypes.c_int), ("argv", ctypes.POINTER(ctypes.c_char_p)), ("allocated", ctypes.c_int)]
 
 
-def _library() -> Any:
-    """libfuse with the types of the functions that are called here."""
-    library = fuse._libfuse
-    library.fuse_mount.restype = ctypes.c_void_p
-    library.fuse_mount.argtypes = [ctypes.c_char_p, ctypes.POINTER(_Arguments)]
-    library.fuse_new.restype = ctypes.c_void_p
-    library.fuse_new.argtypes = [
-        ctypes.c_void_p,
-        ctypes.POINTER(_Arguments),
-        ctypes.POINTER(fuse.fuse_operations),
-        ctypes.c_size_t,
-        ctypes.c_void_p,
-    ]
-    library.fuse_unmount.argtypes = [ctypes.c_char_p, ctypes.c_void_p]
-    library.fuse_chan_fd.argtypes = [ctypes.c_void_p]
-    for function in (library.fuse_loop, library.fuse_loop_mt, library.fuse_destroy):
-        function.argtypes = [ctypes.c_void_p]
-    return library
+class _Library:
+    """The functions of libfuse that are called here, with their types."""
+
+    def __init__(self) -> None:
+        """Look the functions up in the library that fusepy loaded."""
+        pointer, arguments = ctypes.c_void_p, ctypes.POINTER(_Arguments)
+        operations = ctypes.POINTER(fuse.fuse_operations)
+        self.mount = _function("fuse_mount", pointer, ctypes.c_char_p, arguments)
+        self.unmount = _function("fuse_unmount", None, ctypes.c_char_p, pointer)
+        self.new = _function("fuse_new", pointer, pointer, arguments, operations, ctypes.c_size_t, pointer)
+        self.destroy = _function("fuse_destroy", None, pointer)
+        self.loop = _function("fuse_loop", ctypes.c_int, pointer)
+        self.loop_mt = _function("fuse_loop_mt", ctypes.c_int, pointer)
+        self.descriptor = _function("fuse_chan_fd", ctypes.c_int, pointer)
+        self.context = fuse._libfuse.fuse_get_context
+
+
+def _function(name: str, result: Any, *arguments: Any) -> Any:
+    """A function of libfuse in the version of its API that this module is written to (2.6).
+
+    Linux's libfuse still carries older functions under the same names, and an unversioned lookup finds those.
+    """
+    prototype = ctypes.CFUNCTYPE(result, *arguments)
+    if os.uname().sysname == "Linux":
+        find = ctypes.CDLL(None).dlvsym
+        find.restype, find.argtypes = ctypes.c_void_p, [ctypes.c_void_p, ctypes.c_char_p, ctypes.c_char_p]
+        for version in (b"FUSE_2.6", b"FUSE_2.4", b"FUSE_2.2"):
+            address = find(fuse._libfuse._handle, name.encode(), version)
+            if address:
+                return prototype(address)
+    return prototype((name, fuse._libfuse))
 
 
 class FusepyTransport(Transport):
@@ -79,7 +92,7 @@ class FusepyTransport(Transport):
     def __init__(self, filesystem: FileSystem, mountpoint: Path, options: MountOptions, source: str) -> None:
         """See `Transport`."""
         super().__init__(filesystem, mountpoint, options, source)
-        self._library = _library()
+        self._library = _Library()
         self._handles: dict[int, Handle | Node] = {}
         self._numbers = itertools.count(1)
         self._operations = self._callbacks()
@@ -94,12 +107,12 @@ class FusepyTransport(Transport):
         argv = (ctypes.c_char_p * len(words))(*words)
         arguments = _Arguments(len(words), argv, 0)
         path = os.fsencode(self.mountpoint)
-        self._channel = self._library.fuse_mount(path, ctypes.byref(arguments))
+        self._channel = self._library.mount(path, ctypes.byref(arguments))
         if not self._channel:
             raise MountError(
                 f"libfuse could not mount at {str(self.mountpoint)!r}; its own words are above or in the log"
             )
-        self._session = self._library.fuse_new(
+        self._session = self._library.new(
             self._channel,
             ctypes.byref(arguments),
             ctypes.byref(self._operations),
@@ -107,23 +120,23 @@ class FusepyTransport(Transport):
             None,
         )
         if not self._session:
-            self._library.fuse_unmount(path, self._channel)
+            self._library.unmount(path, self._channel)
             raise MountError("libfuse refused the mount options")
 
     def serve(self) -> None:
         """See `Transport.serve`."""
         threads = self.filesystem.storage.blocking if self.options.threads is None else self.options.threads
-        loop = self._library.fuse_loop_mt if threads else self._library.fuse_loop
+        loop = self._library.loop_mt if threads else self._library.loop
         try:
             loop(self._session)
         finally:
-            self._library.fuse_unmount(os.fsencode(self.mountpoint), self._channel)
-            self._library.fuse_destroy(self._session)
+            self._library.unmount(os.fsencode(self.mountpoint), self._channel)
+            self._library.destroy(self._session)
 
     def leave(self) -> None:
         """See `Transport.leave`: close the device."""
         if self._channel:
-            os.close(self._library.fuse_chan_fd(self._channel))
+            os.close(self._library.descriptor(self._channel))
 
     def _mount_options(self) -> list[str]:
         options = self.options
@@ -199,7 +212,7 @@ class FusepyTransport(Transport):
         self.filesystem.forget(made[0])
 
     def _caller(self) -> Caller:
-        context = self._library.fuse_get_context().contents
+        context = self._library.context().contents
         return Caller(context.uid, context.gid, context.pid)
 
     def _number(self, handle: Handle | Node) -> int:
