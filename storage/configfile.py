@@ -167,6 +167,17 @@ class ConfigFile:
         return os.path.normpath(self.path.parent / os.path.expanduser(value)) if value else value
 
 
+def has_section(content: bytes) -> bool:
+    """Whether a pyproject.toml has a table for us; one that cannot be parsed, whether it looks so."""
+    import tomllib
+
+    try:
+        tool = tomllib.loads(content.decode()).get("tool")
+    except (ValueError, RecursionError):
+        return b"tool.vfs" in content
+    return isinstance(tool, dict) and "vfs" in tool
+
+
 def shown(name: str | Path) -> str:
     """A path or a key for a message: escaped where it holds what a terminal would interpret."""
     text = str(name)

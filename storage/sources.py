@@ -21,11 +21,12 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import NamedTuple, Protocol
 
-from storage.configfile import PYPROJECT, ConfigFile, shown
+from storage.configfile import PYPROJECT, ConfigFile, has_section, shown
 from storage.exceptions import ImproperlyConfigured
 
 ENVIRONMENT_VARIABLE = "VFS_CONFIG"
 _ETC = "/etc"
+_MAC = sys.platform == "darwin"
 
 
 class Source(Protocol):
@@ -87,12 +88,18 @@ def _usual_places(folder: Path | None) -> Iterator[tuple[Path, bool]]:
     if folder is not None:
         yield folder / "vfs.toml", False
         yield folder / PYPROJECT, False
-    mac = sys.platform == "darwin"
-    user = os.environ.get("XDG_CONFIG_HOME") or ("~/Library/Application Support" if mac else "~/.config")
-    system = os.environ.get("XDG_CONFIG_DIRS") or ("/Library/Application Support" if mac else "/etc/xdg")
-    for place in (os.path.expanduser(user), *system.split(":"), _ETC):
+    yield _users_folder() / "vfs" / "vfs.toml", False
+    system = os.environ.get("XDG_CONFIG_DIRS") or ("/Library/Application Support" if _MAC else "/etc/xdg")
+    for place in (*system.split(":"), _ETC):
         if os.path.isabs(place):
-            yield Path(place, "vfs", "vfs.toml"), place != os.path.expanduser(user)
+            yield Path(place, "vfs", "vfs.toml"), True
+
+
+def _users_folder() -> Path:
+    variable = os.environ.get("XDG_CONFIG_HOME", "")
+    if os.path.isabs(variable):
+        return Path(variable)
+    return Path(os.path.expanduser("~/Library/Application Support" if _MAC else "~/.config"))
 
 
 def _read_named(path: Path, by: str, seen: set[tuple[int, int]]) -> ConfigFile:
@@ -126,7 +133,7 @@ def _read_usual(path: Path, vouched: bool, seen: set[tuple[int, int]]) -> Config
         seen.add(identity)
         content = stream.read()
     # Whatever else a pyproject.toml holds, and be it broken or somebody else's, is no business of ours.
-    if path.name == PYPROJECT and b"vfs" not in content:
+    if path.name == PYPROJECT and not has_section(content):
         return None
     if not vouched:
         _require_trust(path, status)

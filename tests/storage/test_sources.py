@@ -70,6 +70,14 @@ def test_xdg_folders(bare_machine: Path, monkeypatch: pytest.MonkeyPatch) -> Non
     assert origins() == [str(user), str(first), str(second)]
 
 
+@pytest.mark.skipif(sys.platform == "darwin", reason="macOS has folders of its own")
+def test_a_relative_xdg_folder_is_ignored(bare_machine: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    write(bare_machine / "here/relative/vfs/vfs.toml")
+    user = write(bare_machine / "home/.config/vfs/vfs.toml")
+    monkeypatch.setenv("XDG_CONFIG_HOME", "relative")
+    assert origins() == [str(user)]
+
+
 def test_an_empty_variable_names_nothing(bare_machine: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("VFS_CONFIG", "")
     assert origins() == []
@@ -99,6 +107,8 @@ def test_a_mistake_in_any_file_is_said(bare_machine: Path) -> None:
 
 def test_a_pyproject_without_a_word_of_ours_may_hold_anything(bare_machine: Path) -> None:
     write(bare_machine / "here/pyproject.toml", "this is not = = TOML")
+    assert found() == Found((), ())
+    write(bare_machine / "here/pyproject.toml", '[project]\nname = "vfs"\n[tool.x]\nvfs = "tool.vfs"')
     assert found() == Found((), ())
     write(bare_machine / "here/pyproject.toml", "[tool.vfs\n")
     with pytest.raises(ImproperlyConfigured, match=r"pyproject\.toml, line 1, column 10: "):
@@ -180,7 +190,7 @@ def test_roots_file_is_read(bare_machine: Path, monkeypatch: pytest.MonkeyPatch)
 def test_a_strangers_pyproject_without_a_word_of_ours_is_not_worth_a_word(
     bare_machine: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    give_to_stranger(write(bare_machine / "here/pyproject.toml", "[project]"), monkeypatch)
+    give_to_stranger(write(bare_machine / "here/pyproject.toml", '[project]\nname = "vfs"'), monkeypatch)
     assert found() == Found((), ())
 
 
