@@ -3,37 +3,45 @@
 from __future__ import annotations
 
 import os
-import stat as _stat
 
 from storage.entry import Entry, Kind
+from storage.syscalls import set_times
+
+_TYPE_BITS = 0o170000
+_KIND_OF_TYPE = {kind.value: kind for kind in Kind}  # Kind(...) takes five times as long
+_HAS_BIRTH_TIME = hasattr(os.stat_result, "st_birthtime")
 
 
 def entry_of_stat(name: str, st: os.stat_result, target: str | None = None) -> Entry:
-    """The entry called `name` (one component) that a `stat` or `lstat` result describes."""
+    """The entry called `name` (one component) that a `stat` or `lstat` result describes.
+
+    Its version follows ctime too: mtime can be set back, and a file of the same size then looks unchanged.
+    """
+    mode, ino, size, mtime_ns, ctime_ns = st.st_mode, st.st_ino, st.st_size, st.st_mtime_ns, st.st_ctime_ns
     return Entry(
-        name=name,
-        kind=Kind.of_mode(st.st_mode),
-        size=st.st_size,
-        mtime_ns=st.st_mtime_ns,
-        atime_ns=st.st_atime_ns,
-        ctime_ns=st.st_ctime_ns,
-        btime_ns=_birth_time_ns(st),
-        version=f"{st.st_ino:x}-{st.st_mtime_ns:x}-{st.st_size:x}",
-        mode=_stat.S_IMODE(st.st_mode),
-        uid=st.st_uid,
-        gid=st.st_gid,
-        nlink=st.st_nlink,
-        rdev=st.st_rdev,
-        identity=(st.st_dev, st.st_ino),
-        target=target,
-        blocks=st.st_blocks,
+        name,
+        _KIND_OF_TYPE[mode & _TYPE_BITS],
+        size,
+        mtime_ns,
+        st.st_atime_ns,
+        ctime_ns,
+        _birth_time_ns(st) if _HAS_BIRTH_TIME else None,
+        f"{ino:x}-{size:x}-{mtime_ns:x}-{ctime_ns:x}",
+        mode & 0o7777,
+        st.st_uid,
+        st.st_gid,
+        st.st_nlink,
+        st.st_rdev,
+        (st.st_dev, ino),
+        target,
+        st.st_blocks,
     )
 
 
-def _birth_time_ns(st: os.stat_result) -> int | None:
+def _birth_time_ns(st: os.stat_result) -> int:
     """When the file was made, where the platform's stat tells (macOS)."""
-    seconds: float | None = getattr(st, "st_birthtime", None)
-    return None if seconds is None else int(seconds * 1_000_000_000)
+    seconds: float = getattr(st, "st_birthtime")  # noqa: B009  unknown to the stubs of other platforms
+    return int(seconds * 1_000_000_000)
 
 
 def set_attributes_of_fd(
@@ -51,7 +59,4 @@ def set_attributes_of_fd(
     if mode is not None:
         os.fchmod(fd, mode)
     if atime_ns is not None or mtime_ns is not None:
-        st = os.fstat(fd)
-        atime_ns = st.st_atime_ns if atime_ns is None else atime_ns
-        mtime_ns = st.st_mtime_ns if mtime_ns is None else mtime_ns
-        os.utime(fd, ns=(atime_ns, mtime_ns))
+        set_times(fd, None, atime_ns, mtime_ns)

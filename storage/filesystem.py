@@ -1,0 +1,328 @@
+"""FileSystemStorage: files in a directory of this machine.
+
+This module is Django's part of it; a filesystem's operations are in `storage.localtree`. Names are resolved as
+`storage.beneath` describes, and here symbolic links are followed as long as they stay inside the location.
+"""
+
+from __future__ import annotations
+
+import errno
+import os
+import stat
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
+from datetime import UTC, datetime
+from typing import Any
+
+from storage.atomic import Draft, is_hidden, replacing
+from storage.beneath import Beneath, Place
+from storage.conf import setting_changed, settings
+from storage.copying import copy_content
+from storage.deconstruct import deconstructible
+from storage.exceptions import NameTooLongError, SuspiciousFileOperation
+from storage.files import File
+from storage.localfile import LocalFile, Opener
+from storage.localsave import Attributes, FileInTheWayError, Upload, open_directory, write_content
+from storage.localtree import LocalTree, remove_directory
+from storage.names import checked_name, safe_join, split_name
+
+__all__ = ("FileSystemStorage",)
+
+_ATTEMPTS = 8
+
+
+@deconstructible(path="django.core.files.storage.FileSystemStorage")
+class FileSystemStorage(LocalTree):
+    """Files in a directory of this machine.
+
+    A save appears under its name complete or not at all, and never takes a name from somebody else. It is as safe from
+    a power failure as the filesystem makes it: what is to be on the disk wants `File.sync()` or `replace()`.
+    """
+
+    def __init__(
+        self,
+        location: str | os.PathLike[str] | None = None,
+        base_url: Any = None,
+        file_permissions_mode: int | None = None,
+        directory_permissions_mode: int | None = None,
+        allow_overwrite: bool = False,
+        *,
+        allow_outside_symlinks: bool = False,
+    ) -> None:
+        """Keep files in `location` (MEDIA_ROOT), which saving makes where it is missing.
+
+        With `allow_overwrite` a save replaces what has the name; with `allow_outside_symlinks` symbolic links in the
+        location may lead out of it.
+        """
+        self._init_settings(location, base_url, file_permissions_mode, directory_permissions_mode)
+        self._allow_overwrite = allow_overwrite
+        self._allow_outside_symlinks = allow_outside_symlinks
+
+    def __getstate__(self) -> dict[str, Any]:
+        """What pickle and copy keep: the options, not who is told of changes."""
+        return {key: value for key, value in self.__dict__.items() if key != "_subscriptions"}
+
+    def __setstate__(self, state: dict[str, Any]) -> None:
+        """The same storage, following the settings as the first did."""
+        self.__dict__.update(state)
+        setting_changed.connect(self._clear_cached_properties)
+
+    @property
+    def in_place(self) -> bool:
+        """Whether no subclass has put anything between a file and its content."""
+        kind = type(self)
+        return all(
+            getattr(kind, method) is getattr(FileSystemStorage, method) for method in ("open", "save", "_open", "_save")
+        )
+
+    def path(self, name: str) -> str:
+        """The absolute path of a name; SuspiciousFileOperation for one that leaves the location."""
+        return safe_join(self.location, name)
+
+    def is_name_available(self, name: str, max_length: int | None = None) -> bool:
+        """Whether a new file can be called so; with `allow_overwrite`, whatever has the name now."""
+        if self._allow_overwrite:
+            return not (max_length and len(name) > max_length)
+        return super().is_name_available(name, max_length=max_length)
+
+    def get_alternative_name(self, file_root: str, file_ext: str) -> str:
+        """Another name for a file whose name is taken or too long; with `allow_overwrite`, nothing is added to it."""
+        if self._allow_overwrite:
+            return f"{file_root}{file_ext}"
+        return super().get_alternative_name(file_root, file_ext)
+
+    def exists(self, name: str) -> bool:
+        """Whether the name is taken, by anything: also by a symbolic link that leads nowhere."""
+        located = self._located(name, hidden_ok=True)
+        if is_hidden(split_name(located)[1]):
+            return False
+        try:
+            with self._beneath.place(located, follow=True) as place:
+                return place.stat_or_none() is not None
+        except (FileNotFoundError, NotADirectoryError, NameTooLongError):
+            return False
+
+    def delete(self, name: str) -> None:
+        """Delete the file, symbolic link or empty directory; nothing happens when there is none."""
+        if not name:
+            raise ValueError("The name must be given to delete().")
+        located = self._located(name)
+        try:
+            with self._beneath.place(located, follow=True) as place:
+                if stat.S_ISDIR(place.stat().st_mode):
+                    remove_directory(place)
+                elif place.fd is None:
+                    os.remove(place.name)  # as everybody calls it, for those who put something else in its place
+                else:
+                    os.remove(place.name, dir_fd=place.fd)
+        except FileNotFoundError:  # also where another was faster
+            return
+        self._changed("delete", located)
+
+    def listdir(self, path: str) -> tuple[list[str], list[str]]:
+        """The names in a directory: those of directories and links to such, and those of everything else."""
+        directories: list[str] = []
+        others: list[str] = []
+        fd = self._beneath.open(self._located(path), os.O_RDONLY | os.O_DIRECTORY, follow=True)
+        try:
+            with os.scandir(fd) as entries:
+                for entry in entries:
+                    if not is_hidden(entry.name):
+                        (directories if _is_directory(entry) else others).append(entry.name)
+        finally:
+            os.close(fd)
+        return directories, others
+
+    def size(self, name: str) -> int:
+        """The file's size in bytes."""
+        return self._stat_of_file(name).st_size
+
+    def get_accessed_time(self, name: str) -> datetime:
+        """When the file was last read; aware if the setting USE_TZ is on, else naive local time."""
+        return self._datetime_from_timestamp(self._stat_of_file(name).st_atime)
+
+    def get_created_time(self, name: str) -> datetime:
+        """When the file or its attributes last changed (as Django has it); aware or naive as USE_TZ says."""
+        return self._datetime_from_timestamp(self._stat_of_file(name).st_ctime)
+
+    def get_modified_time(self, name: str) -> datetime:
+        """When the content last changed; aware if the setting USE_TZ is on, else naive local time."""
+        return self._datetime_from_timestamp(self._stat_of_file(name).st_mtime)
+
+    def _datetime_from_timestamp(self, ts: float) -> datetime:
+        return datetime.fromtimestamp(ts, tz=UTC if settings.USE_TZ else None)
+
+    def _stat_of_file(self, name: str) -> os.stat_result:
+        return self._beneath.stat(self._located(name), follow=True)
+
+    def _open(self, name: str, mode: str = "rb") -> File:
+        located = self._located(name)
+        opener = self._opener(located)
+        return LocalFile(open(self._beneath.path(located), mode, opener=opener), opener=opener)
+
+    def _opener(self, plain: str) -> Opener:
+        """How the builtin open() is to open an entry: below the location, and without waiting for anybody.
+
+        A FIFO that has no writer yet reads as empty, one without a reader cannot be opened for writing (ENXIO);
+        otherwise an open of one would hang whoever serves files of others.
+        """
+
+        def opener(_path: str, flags: int) -> int:
+            try:
+                fd = self._beneath.open(plain, flags | os.O_NONBLOCK, 0o666, follow=True)
+            except BlockingIOError:  # another program has a lease on the file: this is a wait that ends
+                return self._beneath.open(plain, flags, 0o666, follow=True)
+            os.set_blocking(fd, True)
+            return fd
+
+        return opener
+
+    def _save(self, name: str, content: Any) -> str:
+        if hasattr(content, "temporary_file_path"):
+            return self._move_in(name, content.temporary_file_path())
+        with self._draft(name) as draft:
+            write_content(draft.fd, content)
+            return self._publish(name, draft)
+
+    def _move_in(self, name: str, path: str) -> str:
+        """Move a finished upload to its place; from another filesystem, copy it."""
+        with Upload(path) as upload:
+            try:
+                return self._publish(name, upload)
+            except OSError as error:
+                if error.errno != errno.EXDEV:
+                    raise
+            with self._draft(name) as draft:
+                copy_content(upload.fd, draft.fd)
+                upload.copy_attributes(draft.fd)
+                name = self._publish(name, draft)
+        os.remove(path)
+        return name
+
+    @contextmanager
+    def _draft(self, name: str) -> Iterator[Draft]:
+        """A draft in the directory where the file is to be."""
+        beneath, destination = self._destination(name, overwrite=self._allow_overwrite)
+        directory = self._open_parent(beneath, destination)
+        try:
+            with Draft(directory) as draft:
+                yield draft
+        finally:
+            os.close(directory)
+
+    def _publish(self, name: str, new: Draft | Upload) -> str:
+        """Give new content its name, or the next one that is available; returns that."""
+        overwrite = self._allow_overwrite
+        attempts = _ATTEMPTS
+        while True:
+            try:
+                self._put_in_place(name, new, overwrite)
+            except FileInTheWayError:
+                raise
+            except FileExistsError:
+                # Whoever chooses the same name for it again wants to overwrite.
+                other = self.get_available_name(name)
+                overwrite = overwrite or other == name
+                name = other
+            except FileNotFoundError:  # the directory has been removed, and is made again
+                attempts -= 1
+                if not attempts:
+                    raise
+            else:
+                return self._located(name)
+
+    def _put_in_place(self, name: str, new: Draft | Upload, overwrite: bool) -> None:
+        """Publish under this name; FileExistsError where it is taken."""
+        beneath, destination = self._destination(name, overwrite=overwrite)
+        directory = self._open_parent(beneath, destination)
+        with Place(directory, split_name(destination)[1], beneath.path(destination)) as place:
+            attributes = Attributes(self.file_permissions_mode, gid=os.stat(self.location).st_gid)
+            if not overwrite:
+                attributes.apply(new.fd)
+                new.publish(directory, place.name, overwrite=False)
+                return
+            with replacing(directory):
+                attributes.over(place.stat_or_none()).apply(new.fd)
+                new.publish(directory, place.name, overwrite=True)
+
+    def _destination(self, name: str, *, overwrite: bool) -> tuple[Beneath, str]:
+        """Where a file is to be put: what is overwritten through a link is what the link points to."""
+        beneath, located = self._beneath, self._located(name)
+        if overwrite:
+            with suppress(FileNotFoundError, NotADirectoryError):
+                with beneath.place(located, follow=True) as place:
+                    replaced = place.stat_or_none()
+                if replaced is not None and stat.S_ISLNK(replaced.st_mode):
+                    return beneath.resolved(located)
+        return beneath, located
+
+    def _open_parent(self, beneath: Beneath, name: str) -> int:
+        """Open the directory of a file for drafts, after making what is missing of it."""
+        parent = split_name(name)[0]
+        try:
+            return open_directory(beneath, parent, self.directory_permissions_mode, follow=True)
+        except (FileExistsError, NotADirectoryError) as error:
+            # Django's error for a file in the way is another one than for a file further up.
+            beneath.stat(parent, follow=False)
+            raise FileInTheWayError(beneath.path(parent)) from error
+
+    @property
+    def _beneath(self) -> Beneath:
+        """The location as it is now: settings may change it, and subclasses compute it."""
+        location = self.location
+        beneath: Beneath | None = self.__dict__.get("_last_beneath")
+        if beneath is None or beneath.location != location:
+            beneath = self.__dict__["_last_beneath"] = Beneath(location, outside=self._allow_outside_symlinks)
+        return beneath
+
+    def _located(self, name: str | os.PathLike[str], *, hidden_ok: bool = False) -> str:
+        """The plain name of what Django's surface calls `name`: relative or absolute, normalised; "" is the location.
+
+        SuspiciousFileOperation for one that leaves the location, or that is kept for drafts.
+        """
+        name = os.fspath(name)
+        if type(self).path is FileSystemStorage.path and _is_surely_plain(name):
+            return name
+        located = _relative(self.path(name), self.location)
+        if not hidden_ok:
+            _refuse_hidden(located)
+        return located
+
+    def _plain(self, name: str) -> str:
+        """The name below the location of an entry of the extended surface; SuspiciousFileOperation for a bad one."""
+        if type(self).path is FileSystemStorage.path:
+            if not _is_surely_plain(name):
+                _refuse_hidden(checked_name(name, allow_root=True))
+            return name
+        return self._located(checked_name(name, allow_root=True))
+
+
+def _is_surely_plain(name: str) -> bool:
+    """Whether a name is plain and not hidden, told quickly; some plain names are not sure to be."""
+    return not (name.startswith(("/", ".")) or name.endswith("/") or "/." in name or "//" in name or "\0" in name)
+
+
+def _refuse_hidden(name: str) -> None:
+    if any(map(is_hidden, name.split("/"))):
+        raise SuspiciousFileOperation(f"{name!r} is a name that is kept for files while they are being saved")
+
+
+def _relative(path: str, location: str) -> str:
+    """The name of an absolute path below the location, as a subclass's path() may answer any."""
+    path = os.path.abspath(path)
+    for base in (location, os.path.realpath(location)):
+        prefix = os.path.join(base, "")
+        if os.path.join(path, "").startswith(prefix) and "\0" not in path:
+            return path[len(prefix) :]
+    raise SuspiciousFileOperation(
+        f"path() answered {path!r}, which is outside of the location {location!r}. Give the storage a location that "
+        "all its files are below."
+    )
+
+
+def _is_directory(entry: os.DirEntry[str]) -> bool:
+    """Whether an entry is a directory or a link to one; a link that goes round in circles is none."""
+    try:
+        return entry.is_dir()
+    except OSError:
+        return False

@@ -1,0 +1,107 @@
+"""An open file of the local filesystem: positional reads and writes go to its descriptor, past the cursor's buffer."""
+
+from __future__ import annotations
+
+import io
+import os
+from collections.abc import Callable
+from typing import Any, Self
+
+from storage.entry import Entry
+from storage.files import File
+from storage.posix import entry_of_stat, set_attributes_of_fd
+
+Opener = Callable[[str, int], int]
+
+
+class LocalFile(File):
+    """A file object of the builtin open().
+
+    Each operation by position sees what was written at the cursor before, and the cursor reads what was written by
+    position. It goes on working when the file's name was removed or given to another.
+    """
+
+    def __init__(self, file: Any, name: str | None = None, opener: Opener | None = None) -> None:
+        """Wrap `file`; `opener` is how the builtin open() is to open the file's path again."""
+        super().__init__(file, name)
+        self._opener = opener
+
+    def open(self, mode: str | None = None, *args: Any, **kwargs: Any) -> Self:
+        """Go back to the beginning, or open the file of this name again if it was closed.
+
+        ValueError when there is no such file. The further arguments are those of the builtin open().
+        """
+        if not self.closed or self._opener is None or not self.name:
+            return super().open(mode, *args, **kwargs)
+        try:
+            self.file = open(self.name, mode or self.mode, *args, opener=self._opener, **kwargs)  # type: ignore[call-overload]
+        except FileNotFoundError as error:
+            raise ValueError("The file cannot be reopened.") from error
+        return self
+
+    def pread(self, size: int, offset: int) -> bytes:
+        """Up to `size` bytes from `offset`; fewer only at the end of the file. The cursor stays."""
+        fd = self._flushed()
+        data = os.pread(fd, size, offset)
+        if len(data) == size or not data:
+            return data
+        parts = [data]
+        got = len(data)
+        while got < size and (data := os.pread(fd, size - got, offset + got)):
+            parts.append(data)
+            got += len(data)
+        return b"".join(parts)
+
+    def pwrite(self, data: bytes | memoryview, offset: int) -> int:
+        """Write all of `data` at `offset` and return its length. The cursor stays.
+
+        A file opened for appending appends wherever `offset` is: that is what the system does.
+        """
+        fd = self._flushed(unread=True)
+        length = written = os.pwrite(fd, data, offset)
+        if length < len(data):
+            rest = memoryview(data)
+            while written < len(rest):
+                written += os.pwrite(fd, rest[written:], offset + written)
+        self._forget_size()
+        return written
+
+    def truncate(self, size: int | None = None) -> int:
+        """Cut the file off after `size` (the cursor's place), or extend it with zeros; returns the new size."""
+        size = self.tell() if size is None else size
+        os.ftruncate(self._flushed(unread=True), size)
+        self._forget_size()
+        return size
+
+    def sync(self) -> None:
+        """Return when content and attributes are on the disk."""
+        os.fsync(self._flushed())
+
+    def stat(self) -> Entry:
+        """What the file is now, also after its name was removed or given to another."""
+        return entry_of_stat(os.path.basename(self.name or ""), os.fstat(self._flushed()))
+
+    def set_attributes(
+        self,
+        *,
+        mode: int | None = None,
+        uid: int | None = None,
+        gid: int | None = None,
+        atime_ns: int | None = None,
+        mtime_ns: int | None = None,
+    ) -> None:
+        """Change what is given: the owner, then the mode, then the times."""
+        fd = self._flushed()  # or the times would change again
+        set_attributes_of_fd(fd, mode=mode, uid=uid, gid=gid, atime_ns=atime_ns, mtime_ns=mtime_ns)
+
+    def _flushed(self, *, unread: bool = False) -> int:
+        """The descriptor, after what the cursor has written has gone to it; with `unread`, what was read ahead is
+        forgotten.
+        """
+        file = self.file
+        if file.writable():
+            file.flush()  # which drops what a "+" file has read ahead, too
+            if unread and isinstance(file, io.TextIOBase) and file.readable():
+                file.seek(file.tell())
+        fd: int = file.fileno()
+        return fd
