@@ -135,6 +135,8 @@ class Settings:
                 self._django.choose(chosen)
                 raise
             self._put(_code={**self._code, **values})
+            if self._found is not None and django_settings != chosen:
+                changed += [name for name in self._defaults if self._is_left_to_django(name)]
         for name in dict.fromkeys([*changed, *values]):
             self._announce(name, enter=True)
 
@@ -204,7 +206,7 @@ class Settings:
         if self._found is None:
             return []
         found = self._find()
-        before, after = _values_of(self._found, strict=False), _values_of(found, strict=True)
+        before, after = self._found.values(strict=False), found.values(strict=True)
         self._put(_found=found)
         names = [name for name in self._defaults if name not in self._code]
         return [name for name in names if before.get(name, _ABSENT) != after.get(name, _ABSENT)]
@@ -217,8 +219,11 @@ class Settings:
 
     def _django_changed(self, name: str, enter: bool) -> None:
         """Pass on what Django's own signal tells of a setting, where it is Django whose value counts."""
-        if name not in self._code and not any(file.defines(name) for file in self._files().files):
+        if self._is_left_to_django(name):
             self._announce(name, enter=enter)
+
+    def _is_left_to_django(self, name: str) -> bool:
+        return name not in self._code and not self._files().defines(name)
 
 
 def _require_name(name: str) -> None:
@@ -231,20 +236,6 @@ def _current_folder() -> Path | None:
         return Path.cwd()
     except FileNotFoundError:  # removed under us
         return None
-
-
-def _values_of(found: Found, *, strict: bool) -> dict[str, Any]:
-    """All that the files define; unless `strict`, without what could not be told for want of a variable."""
-    values: dict[str, Any] = {}
-    for file in found.files:
-        for name in SETTINGS:
-            if name not in values and file.defines(name):
-                try:
-                    values[name] = file.value(name)
-                except ImproperlyConfigured:
-                    if strict:
-                        raise
-    return values
 
 
 def _prefixed(name: str, value: Any) -> Any:

@@ -23,6 +23,7 @@ from typing import NamedTuple, Protocol
 
 from storage.configfile import PYPROJECT, ConfigFile, has_section, shown
 from storage.exceptions import ImproperlyConfigured
+from storage.global_settings import SETTINGS
 
 ENVIRONMENT_VARIABLE = "VFS_CONFIG"
 _ETC = "/etc"
@@ -51,6 +52,23 @@ class Found(NamedTuple):
 
     files: tuple[ConfigFile, ...]
     left_out: tuple[str, ...]
+
+    def defines(self, name: str) -> bool:
+        """Whether any of the files says anything about a setting."""
+        return any(file.defines(name) for file in self.files)
+
+    def values(self, *, strict: bool) -> dict[str, object]:
+        """All that the files define; unless `strict`, without what cannot be told for want of a variable."""
+        values: dict[str, object] = {}
+        for name in SETTINGS:
+            first = next((file for file in self.files if file.defines(name)), None)
+            try:
+                if first is not None:
+                    values[name] = first.value(name)
+            except ImproperlyConfigured:
+                if strict:
+                    raise
+        return values
 
 
 def find_files(config: Path | None, folder: Path | None) -> Found:

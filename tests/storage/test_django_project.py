@@ -104,6 +104,16 @@ print(settings.MEDIA_ROOT, settings.explain("MEDIA_ROOT"), os.environ["DJANGO_SE
         assert run(PROLOGUE + program, project, module=None, path=False) == expected
         assert run(PROLOGUE + program, project, module="other.settings", path=False) == expected
 
+    def test_chosen_late_it_is_a_change_of_what_it_answers(self, project: Path) -> None:
+        (project / "vfs.toml").write_text('TIME_ZONE = "UTC"')
+        program = """
+settings.check()
+settings.configure(django_settings="mysite.settings", MEDIA_URL="/code/")
+print(("MEDIA_ROOT", "/srv/media", True) in heard, [value for name, value, _ in heard if name == "MEDIA_URL"])
+print("TIME_ZONE" in [name for name, _, _ in heard])
+"""
+        assert run(PROLOGUE + program, project, module=None, path=False) == ["True ['/code/']", "False"]
+
     def test_changes_are_passed_on(self, project: Path) -> None:
         (project / "vfs.toml").write_text('TIME_ZONE = "UTC"')
         program = """
