@@ -78,6 +78,13 @@ def test_a_relative_xdg_folder_is_ignored(bare_machine: Path, monkeypatch: pytes
     assert origins() == [str(user)]
 
 
+def test_one_file_in_two_places_is_read_once(bare_machine: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    user = write(bare_machine / "xdg/vfs/vfs.toml")
+    monkeypatch.setenv("XDG_CONFIG_HOME", str(bare_machine / "xdg"))
+    monkeypatch.chdir(user.parent)
+    assert origins() == [str(user)]
+
+
 def test_an_empty_variable_names_nothing(bare_machine: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("VFS_CONFIG", "")
     assert origins() == []
