@@ -238,3 +238,11 @@ make_fuse_node() {  # in a container: works if it may use the host's device
   as_root mknod -m 666 "$fuse_device" c 10 229 2>/dev/null || return 0
   fuse_opens || as_root rm -f "$fuse_device"
 }
+
+why_no_fuse() {  # what to do after open_fuse has failed
+  if [ -c "$fuse_device" ]; then
+    say "$fuse_device can't be opened by $(id -un): as root, chmod 666 $fuse_device (and, for a container, allow it the device)"
+  else
+    say "$fuse_device is missing: as root, modprobe fuse; for a container, start it with --device $fuse_device --cap-add SYS_ADMIN"
+  fi
+}
