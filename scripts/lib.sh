@@ -164,12 +164,14 @@ apt_install() {
 # came (unfinished, run or test). It is written before the first file and after the last, so whatever interrupts an
 # installation, the next run sees an unfinished environment and makes a new one.
 
-venv_key() {
+venv_key() {  # settings of ruff and pytest are no reason to install anew
   "$python" -c '
-import hashlib, pathlib, sys
+import hashlib, pathlib, sys, tomllib
 
-project = pathlib.Path(sys.argv[1], "pyproject.toml").read_bytes()
-print(hashlib.sha256(repr([sys.argv[1], sys.base_prefix, sys.version, project]).encode()).hexdigest()[:16])' "$root"
+project = tomllib.loads(pathlib.Path(sys.argv[1], "pyproject.toml").read_text("utf-8"))
+parts = [project.get(key) for key in ("build-system", "project", "dependency-groups")]
+parts += [project.get("tool", {}).get("setuptools"), sys.argv[1], sys.base_prefix, sys.version]
+print(hashlib.sha256(repr(parts).encode()).hexdigest()[:16])' "$root"
 }
 
 development_requirements() {  # pip reads [dependency-groups] itself only from 25.1 on; Debian 12 has 23.0

@@ -157,8 +157,11 @@ def test_half_an_installation_is_never_used(checkout: Checkout) -> None:
     backend.write_text(BACKEND)
     assert checkout.call("prepare test").stdout == "Installing into .venv with pip\n"
     assert checkout.call("prepare run").stdout == "", "what is enough for the tests is enough for the demo"
-    (checkout.root / "pyproject.toml").write_text(PYPROJECT + "# another dependency\n")
-    assert checkout.call("prepare run").stdout == "Installing into .venv with pip\n"
+    project = checkout.root / "pyproject.toml"
+    project.write_text(PYPROJECT + "[tool.ruff]\nline-length = 100\n")
+    assert checkout.call("prepare test").stdout == "", "what a linter is told changes nothing that is installed"
+    project.write_text(PYPROJECT.replace("dev = []", "dev = ['./another']"))
+    assert checkout.call("prepare test").returncode != 0, "a new requirement is installed, or tried at least"
 
 
 def test_folder_of_somebody_else_is_left_alone(checkout: Checkout) -> None:
