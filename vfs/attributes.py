@@ -82,7 +82,7 @@ class Policy:
         return Attributes(
             ino,
             mode | entry.kind.value,
-            entry.nlink or (2 if entry.kind is Kind.DIRECTORY else 1),
+            (2 if entry.kind is Kind.DIRECTORY else 1) if entry.nlink is None else entry.nlink,
             self.uid if self.uid is not None else self.owner if uid is None else uid,
             self.gid if self.gid is not None else self.group if gid is None else gid,
             entry.rdev,
