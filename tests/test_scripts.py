@@ -282,6 +282,39 @@ def test_other_systems_are_told_what_to_install(checkout: Checkout, manager: str
     assert checkout.calls == "", "nothing was installed"
 
 
+# --- The demo ---
+
+IGNORED = shutil.ignore_patterns(".*cache*", ".git", ".venv", ".hypothesis", "*.egg-info", "mnt", "tests")
+
+
+@pytest.mark.mount
+@pytest.mark.slow
+@pytest.mark.timeout(300)
+def test_demo_mounts_copies_and_stays(tmp_path: Path) -> None:
+    root = tmp_path / "checkout"
+    shutil.copytree(ROOT, root, ignore=IGNORED)
+
+    def demo() -> str:
+        done = subprocess.run([root / "scripts/demo"], cwd=root, capture_output=True, text=True, check=False)
+        assert (done.returncode, done.stderr) == (0, "")
+        return done.stdout
+
+    try:
+        shown = demo()
+        assert "\n$ .venv/bin/vfs mount memory ./mnt\n" in shown
+        assert (root / "mnt").is_mount()
+        assert (root / "mnt/storage/__init__.py").read_bytes() == (ROOT / "storage/__init__.py").read_bytes()
+        again = demo()
+        assert "./mnt is mounted already." in again
+        assert "Installing" not in again
+        [unmount] = [line for line in again.splitlines() if " unmount " in line]
+        subprocess.run(unmount.split(), cwd=root, check=True)
+        assert not (root / "mnt").is_mount()
+    finally:
+        if os.path.ismount(root / "mnt"):
+            subprocess.run(["umount", "-l", root / "mnt"], check=True)
+
+
 # --- /dev/fuse ---
 
 
