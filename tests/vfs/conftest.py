@@ -1,0 +1,113 @@
+"""Mounts for tests: `place` gives a test a fresh directory on each kind of storage, and on a plain folder.
+
+Tests that use one are marked `mount` here. A test for some kinds only says so with
+`@pytest.mark.parametrize("place", ["memory", "files"], indirect=True)`; one that needs a mount of its own, with
+options or to be killed, takes `serve`.
+"""
+
+from __future__ import annotations
+
+import itertools
+from collections.abc import Callable, Iterator
+from contextlib import ExitStack
+from pathlib import Path
+
+import pytest
+from places import CAN, Place, Server
+from rescue import Rescue, abort_below
+
+_MOUNTS = frozenset({"servers", "serve", "rescue"})
+_numbers = itertools.count(1)
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Mark the tests that mount."""
+    for item in items:
+        kind = item.callspec.params.get("place", "plain") if hasattr(item, "callspec") else "plain"
+        if kind != "plain" or not _MOUNTS.isdisjoint(getattr(item, "fixturenames", ())):
+            item.add_marker(pytest.mark.mount)
+
+
+@pytest.fixture(scope="session")
+def mounts_folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """What all mounts of the session lie below."""
+    folder = tmp_path_factory.mktemp("mounts")
+    folder.chmod(0o755)
+    for above in list(folder.parents)[:2]:  # other users go through to the mounts
+        above.chmod(above.stat().st_mode | 0o011)
+    return folder
+
+
+@pytest.fixture(scope="session")
+def rescuer(mounts_folder: Path) -> Iterator[Rescue]:
+    """The process that ends hung mounts."""
+    with Rescue(mounts_folder) as rescue:
+        yield rescue
+    abort_below(str(mounts_folder))
+
+
+@pytest.fixture
+def rescue(rescuer: Rescue, request: pytest.FixtureRequest) -> Iterator[None]:
+    """The mounts below `mounts_folder` are aborted if the test takes too long."""
+    rescuer.wait_for(request.node.nodeid)
+    yield
+    rescuer.wait_for("")
+
+
+@pytest.fixture(scope="session")
+def servers(mounts_folder: Path, rescuer: Rescue) -> Iterator[Callable[[str], Server]]:
+    """One mount for each kind of storage, made when it is first asked for, and checked at the end of the session."""
+    running: dict[str, Server] = {}
+
+    def server(kind: str) -> Server:
+        if kind not in running:
+            running[kind] = Server(kind, mounts_folder / kind).mount()
+        return running[kind]
+
+    yield server
+    with ExitStack() as stack:
+        for one in running.values():
+            stack.callback(_end, one)
+        rescuer.wait_for("the end of the session")
+
+
+def _end(server: Server) -> None:
+    logged = server.logged()
+    try:
+        server.unmount()
+        assert "Traceback" not in logged, logged
+        logged = server.logged()
+        assert "Traceback" not in logged, logged
+    finally:
+        server.forget_log()
+
+
+@pytest.fixture(params=CAN)
+def place(request: pytest.FixtureRequest, tmp_path: Path) -> Place:
+    """A fresh directory on a plain folder (the oracle), and on a mount of each kind of storage."""
+    kind: str = request.param
+    if kind == "plain":
+        (tmp_path / "plain").mkdir()
+        return Place(tmp_path / "plain", kind)
+    request.getfixturevalue("rescue")
+    server: Server = request.getfixturevalue("servers")(kind)
+    path = server.mountpoint / f"{next(_numbers)}"
+    path.mkdir()
+    return Place(path, kind, server)
+
+
+@pytest.fixture
+def serve(mounts_folder: Path, rescue: None) -> Iterator[Callable[..., Server]]:
+    """Mounts for one test: `serve(KIND, *OPTIONS)` is a mounted `Server`; whatever the test did to it, it ends."""
+    made: list[Server] = []
+
+    def server(kind: str, *options: str) -> Server:
+        made.append(Server(kind, mounts_folder / f"own-{next(_numbers)}", *options))
+        return made[-1].mount()
+
+    yield server
+    for one in made:
+        one.mend()
+        if one.is_mounted:
+            one.run("unmount", str(one.mountpoint), "--lazy", check=False)
+        one.forget_log()

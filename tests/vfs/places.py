@@ -1,0 +1,201 @@
+"""Places: directories that should behave alike, on a plain folder and on mounts of each kind of storage.
+
+A `Server` is one mount, made by `vfs mount` as a user makes it; a `Place` is a fresh directory on one. What a storage
+cannot keep is missing from its place's `can`, and tests then assert the refusal that is promised for it.
+"""
+
+from __future__ import annotations
+
+import os
+import subprocess
+import sys
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+from vfs import records
+from vfs.mountpoint import is_stale, mount_table
+
+HERE = Path(__file__).parent
+START_SECONDS = 30
+
+IS_ROOT = os.geteuid() == 0
+LINKS = frozenset({"hard links", "symlinks", "nodes"})
+"""Names for things other than content: hard links, symbolic links, FIFOs and devices."""
+CAN: dict[str, frozenset[str]] = {
+    "plain": LINKS | {"in place", "local", "backslashes", "xattr", "exchange", "unlinked attributes"},
+    "memory": LINKS | {"in place", "backslashes"},
+    "files": LINKS | {"in place", "local", "backslashes"},
+    "scanned": LINKS | {"local", "backslashes"},
+    "objects": frozenset(),
+}
+"""What a place of each kind can do. "in place": content is written where it is. "local": it lies in a local folder."""
+MOUNTED = tuple(kind for kind in CAN if kind != "plain")
+
+
+STAND_IN = """
+import sys
+from pathlib import Path
+from storage import settings
+from vfs import daemon, mountpoint, options
+config, verb, *words = sys.argv[1:]
+settings.configure(config=config)
+if verb == "mount":
+    daemon.start(words[0], Path(words[1]), options.parse_options(words[3::2]))
+else:
+    mountpoint.unmount(words[0], lazy="--lazy" in words)
+"""
+
+
+def configuration(folder: Path) -> str:
+    """A vfs.toml with an alias for each kind of storage that keeps what it has below `folder`."""
+    return f"""
+[STORAGES.files]
+BACKEND = "storage.FileSystemStorage"
+OPTIONS = {{ location = "{folder}/files" }}
+
+[STORAGES.scanned]
+BACKEND = "backends.ScanningStorage"
+OPTIONS = {{ location = "{folder}/scanned" }}
+
+[STORAGES.objects]
+BACKEND = "backends.ObjectStorage"
+OPTIONS = {{ location = "{folder}/objects.sqlite", faults = "{folder}/faults" }}
+"""
+
+
+class Server:
+    """One mount of one alias by a daemon; `folder` is what the storage, its spool and its settings lie in."""
+
+    def __init__(self, kind: str, folder: Path, *options: str) -> None:
+        """A mount to be of the alias `kind`, with mount options."""
+        self.kind = kind
+        self.folder = folder
+        self.options = options or (("allow_other",) if IS_ROOT else ())
+        self.mountpoint = folder / "mnt"
+        self.config = folder / "vfs.toml"
+        for directory in (self.mountpoint, folder / "files", folder / "scanned", folder / "faults"):
+            directory.mkdir(parents=True, exist_ok=True)
+        self.config.write_text(configuration(folder))
+        self.log = Path(os.devnull)
+        self.pid = 0
+
+    @property
+    def environment(self) -> dict[str, str]:
+        """The variables with which `vfs` finds the settings, the tests' backends, and the spool."""
+        paths = os.pathsep.join([str(HERE.parents[1]), str(HERE)])
+        return {**os.environ, "PYTHONPATH": paths, "XDG_CACHE_HOME": str(self.folder / "cache")}
+
+    def run(self, *words: str, check: bool = True, timeout: float = START_SECONDS) -> subprocess.CompletedProcess[str]:
+        """`vfs WORDS` with these settings."""
+        command = [sys.executable, "-m", "vfs", "--config", str(self.config), *words]
+        if words[0] in ("mount", "unmount") and not (HERE.parents[1] / "vfs/cli/mount.py").exists():
+            command = [sys.executable, "-c", STAND_IN, str(self.config), *words]
+        done = subprocess.run(
+            command, env=self.environment, cwd="/", capture_output=True, text=True, timeout=timeout, check=False
+        )
+        assert not check or done.returncode == 0, done.stderr
+        return done
+
+    def mount(self) -> Server:
+        """Mount, and return when it answers."""
+        options = [word for option in self.options for word in ("-o", option)]
+        self.run("mount", self.kind, str(self.mountpoint), *options)
+        record = self.record
+        assert record is not None, "the mount left no record"
+        self.log, self.pid = Path(record.log), record.pid
+        return self
+
+    @property
+    def record(self) -> records.Record | None:
+        """What is known of the daemon, while it lives."""
+        return records.find(self.mountpoint)
+
+    def unmount(self, *words: str) -> None:
+        """Unmount, and see that nothing is left: no mount, no process, no record, nothing in the spool."""
+        self.run("unmount", str(self.mountpoint), *words)
+        self.assert_gone()
+
+    def assert_gone(self) -> None:
+        """Nothing of the mount is left."""
+        assert not self.is_mounted
+        assert self.record is None
+        assert not Path(f"/proc/{self.pid}").exists(), "the daemon still runs"
+        assert self.spooled() == []
+
+    @property
+    def is_mounted(self) -> bool:
+        """Whether anything is mounted there, dead or alive."""
+        return is_stale(self.mountpoint) or any(entry.path == str(self.mountpoint) for entry in mount_table())
+
+    def spooled(self) -> list[Path]:
+        """The files that lie in the spool."""
+        return [path for path in (self.folder / "cache").rglob("*") if path.is_file()]
+
+    def logged(self) -> str:
+        """All that the daemon has logged."""
+        return self.log.read_text() if self.log.is_file() else ""
+
+    def fail(self, method: str, fault: str) -> None:
+        """From now on `method` of the object store raises `fault`, the name of an errno or of an exception."""
+        (self.folder / "faults" / method).write_text(fault)
+
+    def mend(self) -> None:
+        """No method fails any more."""
+        for fault in (self.folder / "faults").iterdir():
+            fault.unlink()
+
+    def forget_log(self) -> None:
+        """Remove the log, which lies outside of `folder`."""
+        if self.log.is_file():
+            self.log.unlink()
+
+
+@dataclass(frozen=True)
+class Place:
+    """A fresh, empty directory for one test."""
+
+    path: Path
+    kind: str
+    server: Server | None = None
+
+    def can(self, what: str) -> bool:
+        """Whether the storage can do `what`, one of the words in CAN."""
+        assert what in CAN["plain"]
+        return what in CAN[self.kind]
+
+    @property
+    def behind(self) -> Path:
+        """The same directory on disk, behind the mount, where the storage is "local"."""
+        if self.server is None:
+            return self.path
+        return self.server.folder / self.kind / self.path.relative_to(self.server.mountpoint)
+
+    def __truediv__(self, name: str) -> Path:
+        return self.path / name
+
+    def sh(self, script: str, *, check: bool = True, timeout: float = 60, user: int | None = None) -> str:
+        """Run a shell script in the place, and return what it printed, errors included."""
+        return run(["sh", "-c", script], self.path, check=check, timeout=timeout, user=user)
+
+
+def run(
+    command: Sequence[str | Path], cwd: Path, *, check: bool = True, timeout: float = 60, user: int | None = None
+) -> str:
+    """Run a program and return what it printed, errors included; AssertionError when it fails."""
+    done = subprocess.run(
+        command,
+        cwd=cwd,
+        stdin=subprocess.DEVNULL,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.STDOUT,
+        timeout=timeout,
+        check=False,
+        user=user,
+        group=user,
+        extra_groups=[] if user is not None else None,
+        env={**os.environ, "LC_ALL": "C.UTF-8", "HOME": str(cwd)},
+    )
+    printed = done.stdout.decode(errors="replace")
+    assert not check or done.returncode == 0, f"{command}: exit code {done.returncode}\n{printed}"
+    return printed
