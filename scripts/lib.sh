@@ -134,7 +134,7 @@ install_packages() {  # install_packages GROUP...
   esac
 }
 
-usual_names() { say "$1" | sed 's/[^ ]*|//g'; }  # the last of each a|b
+usual_names() { say "$1" | sed 's/|-//g; s/[^ ]*|//g'; }  # the last of each a|b
 
 by_hand() {  # by_hand COMMAND PACKAGES
   stop "packages are missing; install them, then run this again: ${1:+$1 }$(usual_names "$2")"
@@ -149,10 +149,11 @@ apt_install() {
   logged as_root apt-get -qq update || true  # a dead third-party source must not matter; what does shows below
   for alternatives in $1; do
     for name in ${alternatives//|/ }; do
-      if apt-cache show "$name" >/dev/null 2>&1; then break; fi
+      if [ "$name" = - ] || apt-cache show "$name" >/dev/null 2>&1; then break; fi
     done
-    names+=("$name")
+    if [ "$name" != - ]; then names+=("$name"); fi
   done
+  if [ ${#names[@]} = 0 ]; then return; fi
   logged as_root env DEBIAN_FRONTEND=noninteractive apt-get -qq -o DPkg::Lock::Timeout=300 \
     --yes --no-remove --no-install-recommends install "${names[@]}" ||
     stop "apt-get can't install ${names[*]}: $(why)"

@@ -223,6 +223,16 @@ def test_apt_installs_only_what_is_missing(checkout: Checkout, known: str, libfu
     assert f" install {libfuse} rsync\n" in checkout.calls
 
 
+def test_what_ci_can_do_without_is_left_out_where_apt_lacks_it(checkout: Checkout) -> None:
+    as_user(checkout, 0)
+    checkout.stand_in("apt-get")
+    checkout.stand_in("apt-cache", "[ $2 = rsync ]")
+    has = "has() { case $1 in vagrant | rsync) return 1 ;; esac; }; make_venv() { :; }; "
+    result = checkout.call(has + "prepare test ci", PATH=checkout.bare_path())
+    assert (result.returncode, result.stdout, result.stderr) == (0, "Installing with apt-get: rsync vagrant\n", "")
+    assert " install rsync\n" in checkout.calls
+
+
 def test_nothing_missing_calls_nothing(checkout: Checkout) -> None:
     as_user(checkout, 0)
     checkout.stand_in("apt-get")
