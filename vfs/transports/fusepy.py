@@ -7,7 +7,11 @@ SystemExit, and installs signal handlers of its own. So a callback here takes C 
 one guard of `Transport`.
 
 Choices that are not obvious:
-- `hard_remove`: unlinking an open file really unlinks it; libfuse would rename it to `.fuse_hidden...`.
+- An open file that is unlinked or replaced: libfuse renames it to `.fuse_hidden...` first, so that it has a path for
+  a fstat() that
+  the kernel sends without a handle. Here that name exists for libfuse alone (`_hidden`): the storage sees the unlink
+  or the rename that was asked for, atomic as ever. To tell the two apart one must know the kernel's request, so the
+  loop is ours.
 - `attr_timeout=0`: libfuse has one kernel inode for each path, so what one hard link changes would stay invisible
   through another.
 - `atomic_o_trunc`: else the kernel truncates by path before it opens, which would store an empty object first.
@@ -17,8 +21,11 @@ Choices that are not obvious:
 from __future__ import annotations
 
 import ctypes
+import errno
 import itertools
 import os
+import struct
+import threading
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
@@ -41,6 +48,10 @@ UTIME_NOW = (1 << 30) - 1
 UTIME_OMIT = (1 << 30) - 2
 MAX_WRITE = 1 << 17
 """Bytes in a write request: the most that libfuse 2 takes."""
+RENAME = 12
+"""The kernel's opcode."""
+THREADS = 10
+"""How many requests are served at once where a storage may wait for a network."""
 BLOCK_SIZE = 4096
 """Bytes in a block of statfs."""
 
@@ -62,8 +73,14 @@ class _Library:
         self.unmount = _function("fuse_unmount", None, ctypes.c_char_p, pointer)
         self.new = _function("fuse_new", pointer, pointer, arguments, operations, ctypes.c_size_t, pointer)
         self.destroy = _function("fuse_destroy", None, pointer)
-        self.loop = _function("fuse_loop", ctypes.c_int, pointer)
-        self.loop_mt = _function("fuse_loop_mt", ctypes.c_int, pointer)
+        self.session = _function("fuse_get_session", pointer, pointer)
+        self.exited = _function("fuse_session_exited", ctypes.c_int, pointer)
+        self.exit = _function("fuse_session_exit", None, pointer)
+        self.buffer_size = _function("fuse_chan_bufsize", ctypes.c_size_t, pointer)
+        self.receive = _function(
+            "fuse_chan_recv", ctypes.c_int, ctypes.POINTER(pointer), ctypes.c_void_p, ctypes.c_size_t
+        )
+        self.process = _function("fuse_session_process", None, pointer, ctypes.c_void_p, ctypes.c_size_t, pointer)
         self.descriptor = _function("fuse_chan_fd", ctypes.c_int, pointer)
         self.context = fuse._libfuse.fuse_get_context
 
@@ -97,7 +114,10 @@ class FusepyTransport(Transport):
         self._numbers = itertools.count(1)
         self._operations = self._callbacks()
         self._channel: int | None = None
-        self._session: int | None = None
+        self._fuse: int | None = None
+        self._hidden: dict[bytes, Node] = {}
+        """Nodes by the path that libfuse alone knows them by, each with a lookup counted."""
+        self._request = threading.local()
 
     # -- life
 
@@ -112,26 +132,46 @@ class FusepyTransport(Transport):
             raise MountError(
                 f"libfuse could not mount at {str(self.mountpoint)!r}; its own words are above or in the log"
             )
-        self._session = self._library.new(
+        self._fuse = self._library.new(
             self._channel,
             ctypes.byref(arguments),
             ctypes.byref(self._operations),
             ctypes.sizeof(self._operations),
             None,
         )
-        if not self._session:
+        if not self._fuse:
             self._library.unmount(path, self._channel)
             raise MountError("libfuse refused the mount options")
 
     def serve(self) -> None:
         """See `Transport.serve`."""
-        threads = self.filesystem.storage.blocking if self.options.threads is None else self.options.threads
-        loop = self._library.loop_mt if threads else self._library.loop
+        several = self.filesystem.storage.blocking if self.options.threads is None else self.options.threads
+        others = [
+            threading.Thread(target=self._answer_requests, name=f"vfs-request-{number}", daemon=True)
+            for number in range(1, THREADS if several else 1)
+        ]
+        for thread in others:
+            thread.start()
         try:
-            loop(self._session)
+            self._answer_requests()
+            for thread in others:
+                thread.join()
         finally:
             self._library.unmount(os.fsencode(self.mountpoint), self._channel)
-            self._library.destroy(self._session)
+            self._library.destroy(self._fuse)
+
+    def _answer_requests(self) -> None:
+        """libfuse's loop, with a note of the request that is being answered."""
+        library, channel = self._library, ctypes.c_void_p(self._channel)
+        session = library.session(self._fuse)
+        size = library.buffer_size(channel)
+        self._request.buffer = buffer = ctypes.create_string_buffer(size)
+        while not library.exited(session):
+            length = library.receive(ctypes.byref(channel), buffer, size)
+            if length > 0:
+                library.process(session, buffer, length, channel)
+            elif length != -errno.EINTR:
+                library.exit(session)  # unmounted, or the device is gone
 
     def leave(self) -> None:
         """See `Transport.leave`: close the device."""
@@ -147,7 +187,6 @@ class FusepyTransport(Transport):
             "subtype=vfs",
             "default_permissions",
             "use_ino",
-            "hard_remove",
             "big_writes",
             "atomic_o_trunc",
             "auto_cache",
@@ -198,8 +237,8 @@ class FusepyTransport(Transport):
     @contextmanager
     def _at(self, path: bytes) -> Iterator[Node]:
         """The node at `path`, asked for anew, with a lookup counted for the length of the block."""
-        if path == b"/":
-            yield self.filesystem.root
+        if path == b"/" or path in self._hidden:
+            yield self._hidden.get(path, self.filesystem.root)
             return
         node, _ = self.filesystem.lookup(*self._parent(path))
         try:
@@ -228,8 +267,8 @@ class FusepyTransport(Transport):
     # -- attributes
 
     def _getattr(self, path: bytes, out: Any) -> None:
-        if path == b"/":
-            _fill(out, self.filesystem.getattr(self.filesystem.root))
+        if path == b"/" or path in self._hidden:
+            _fill(out, self.filesystem.getattr(self._hidden.get(path, self.filesystem.root)))
             return
         node, attributes = self.filesystem.lookup(*self._parent(path))
         self.filesystem.forget(node)
@@ -275,13 +314,31 @@ class FusepyTransport(Transport):
             self._made(self.filesystem.link(node, *self._parent(path)))
 
     def _unlink(self, path: bytes) -> None:
-        self.filesystem.unlink(*self._parent(path))
+        if path in self._hidden:
+            self.filesystem.forget(self._hidden.pop(path))
+        else:
+            self.filesystem.unlink(*self._parent(path))
 
     def _rmdir(self, path: bytes) -> None:
         self.filesystem.rmdir(*self._parent(path))
 
     def _rename(self, old: bytes, new: bytes) -> None:
-        self.filesystem.rename(*self._parent(old), *self._parent(new))
+        if b"/.fuse_hidden" in new and not self._is_asked_for(new):
+            self._hide(old, new)
+        else:
+            self.filesystem.rename(*self._parent(old), *self._parent(new))
+
+    def _is_asked_for(self, new: bytes) -> bool:
+        """Whether the kernel's request is to rename to `new`; else libfuse hides an open file."""
+        opcode, newname = _rename_request(self._request.buffer)
+        return opcode == RENAME and newname == new.rpartition(b"/")[2]
+
+    def _hide(self, old: bytes, new: bytes) -> None:
+        """libfuse will know the open file at `old` as `new`. An unlink is due now; a rename follows by itself."""
+        node, _ = self.filesystem.lookup(*self._parent(old))
+        if _rename_request(self._request.buffer)[0] != RENAME:
+            self.filesystem.unlink(*self._parent(old))
+        self._hidden[new] = node
 
     def _readlink(self, path: bytes, out: Any, size: int) -> None:
         with self._at(path) as node:
@@ -373,6 +430,15 @@ class FusepyTransport(Transport):
             self.filesystem.removexattr(node, os.fsdecode(key))
 
 
+def _rename_request(buffer: Any) -> tuple[int, bytes]:
+    """Opcode and new name of the request in `buffer`: a header of 40 bytes, the new directory's number, two names."""
+    (opcode,) = struct.unpack_from("=I", buffer, 4)
+    if opcode != RENAME:
+        return opcode, b""
+    names = buffer.raw[48 : struct.unpack_from("=I", buffer, 0)[0]]
+    return opcode, names.split(b"\0")[1]
+
+
 def _fill(out: Any, attributes: Attributes) -> None:
     """Write attributes into a C `struct stat`."""
     shown = out.contents
@@ -404,6 +470,6 @@ def _copy(data: bytes, out: Any, size: int) -> int:
     """An attribute's bytes into the caller's buffer, or only their number when it asks for that; OSError (ERANGE)."""
     if size:
         if len(data) > size:
-            raise OSError(34, os.strerror(34))
+            raise OSError(errno.ERANGE, os.strerror(errno.ERANGE))
         ctypes.memmove(out, data, len(data))
     return len(data)
