@@ -12,7 +12,9 @@ import hashlib
 import json
 import logging
 import os
+import select
 import socket
+import sys
 import threading
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -72,9 +74,12 @@ class Record:
         temporary.replace(path)
 
     def remove(self) -> None:
-        """Take it off the disk."""
-        for suffix in (".json", ".sock"):
-            self._stem.with_suffix(suffix).unlink(missing_ok=True)
+        """Take it off the disk, unless a newer mount at the same place has put its own there."""
+        path = self._stem.with_suffix(".json")
+        with contextlib.suppress(FileNotFoundError):
+            if json.loads(path.read_text())["pid"] == self.pid:
+                path.unlink()
+                self.socket.unlink(missing_ok=True)
 
     def is_alive(self) -> bool:
         """Whether the process of the record still runs."""
@@ -87,14 +92,19 @@ class Record:
             return False
 
     def wait_for_end(self, seconds: float) -> bool:
-        """Wait until the process has ended; whether it has."""
+        """Wait until the process has ended; whether it has.
+
+        It may stay in the process table for long after that, as a zombie, where PID 1 is slow to collect those.
+        """
         import psutil
 
         if not self.is_alive():
             return True
         try:
+            if sys.platform == "linux":
+                return _wait_for_end(self.pid, seconds)
             psutil.Process(self.pid).wait(seconds)
-        except psutil.NoSuchProcess:
+        except (ProcessLookupError, psutil.NoSuchProcess):
             return True
         except psutil.TimeoutExpired:
             return False
@@ -111,6 +121,14 @@ class Record:
         if "error" in result:
             raise OSError(f"the daemon answered: {result['error']}")
         return result
+
+
+def _wait_for_end(pid: int, seconds: float) -> bool:
+    descriptor = os.pidfd_open(pid)
+    try:
+        return bool(select.select([descriptor], [], [], seconds)[0])
+    finally:
+        os.close(descriptor)
 
 
 def _stem(mountpoint: Path) -> Path:

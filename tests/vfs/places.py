@@ -78,7 +78,7 @@ class Server:
             directory.mkdir(parents=True, exist_ok=True)
         self.config.write_text(configuration(folder))
         self.log = Path(os.devnull)
-        self.pid = 0
+        self.daemon: records.Record | None = None
 
     @property
     def environment(self) -> dict[str, str]:
@@ -101,9 +101,9 @@ class Server:
         """Mount, and return when it answers."""
         options = [word for option in self.options for word in ("-o", option)]
         self.run("mount", self.kind, str(self.mountpoint), *options)
-        record = self.record
-        assert record is not None, "the mount left no record"
-        self.log, self.pid = Path(record.log), record.pid
+        self.daemon = self.record
+        assert self.daemon is not None, "the mount left no record"
+        self.log = Path(self.daemon.log)
         return self
 
     @property
@@ -120,7 +120,7 @@ class Server:
         """Nothing of the mount is left."""
         assert not self.is_mounted
         assert self.record is None
-        assert not Path(f"/proc/{self.pid}").exists(), "the daemon still runs"
+        assert self.daemon is None or not self.daemon.is_alive(), "the daemon still runs"
         assert self.spooled() == []
 
     @property
