@@ -227,7 +227,7 @@ class FileSystem:
         if flags not in (0, RENAME_NOREPLACE, RENAME_EXCHANGE):
             raise OSError(errno.EINVAL, "unknown rename flags")
         node = self.names.find(parent, name)
-        target = self.names.find(new_parent, new_name) if self.names.exists(new_parent, new_name) else None
+        target = self.names.find_or_none(new_parent, new_name)
         if node is target and flags != RENAME_NOREPLACE:
             return  # two names of one file: POSIX says that nothing happens
         if (

@@ -78,13 +78,12 @@ class Namespace:
         self.learn(node, entry)
         return node
 
-    def exists(self, parent: Node, name: str) -> bool:
-        """Whether `parent` has an entry called `name`."""
+    def find_or_none(self, parent: Node, name: str) -> Node | None:
+        """The node called `name` in `parent`, None when there is none."""
         try:
-            self.find(parent, name)
+            return self.find(parent, name)
         except FileNotFoundError:
-            return False
-        return True
+            return None
 
     def known(self, node: Node) -> Entry:
         """What was last learnt of `node`, brought forward by its open file; asks the storage only if it never did."""
@@ -159,7 +158,7 @@ class Namespace:
 
     def add_virtual(self, parent: Node, name: str, kind: Kind) -> Node:
         """A node that lives in the mount alone until the storage shows it; FileExistsError."""
-        if self.exists(parent, name):
+        if self.find_or_none(parent, name) is not None:
             raise FileExistsError(errno.EEXIST, os.strerror(errno.EEXIST), name)
         now = time.time_ns()
         entry = Entry(name, kind, 0, now, now, now)
