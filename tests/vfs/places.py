@@ -33,20 +33,6 @@ CAN: dict[str, frozenset[str]] = {
 MOUNTED = tuple(kind for kind in CAN if kind != "plain")
 
 
-STAND_IN = """
-import sys
-from pathlib import Path
-from storage import settings
-from vfs import daemon, mountpoint, options
-config, verb, *words = sys.argv[1:]
-settings.configure(config=config)
-if verb == "mount":
-    daemon.start(words[0], Path(words[1]), options.parse_options(words[3::2]))
-else:
-    mountpoint.unmount(words[0], lazy="--lazy" in words)
-"""
-
-
 def configuration(folder: Path) -> str:
     """A vfs.toml with an alias for each kind of storage that keeps what it has below `folder`."""
     return f"""
@@ -89,8 +75,6 @@ class Server:
     def run(self, *words: str, check: bool = True, timeout: float = START_SECONDS) -> subprocess.CompletedProcess[str]:
         """`vfs WORDS` with these settings."""
         command = [sys.executable, "-m", "vfs", "--config", str(self.config), *words]
-        if words[0] in ("mount", "unmount") and not (HERE.parents[1] / "vfs/cli/mount.py").exists():
-            command = [sys.executable, "-c", STAND_IN, str(self.config), *words]
         done = subprocess.run(
             command, env=self.environment, cwd="/", capture_output=True, text=True, timeout=timeout, check=False
         )
