@@ -81,7 +81,7 @@ def test_sizes_are_in_powers_of_1024(text: str, size: int) -> None:
     assert parse_size(text) == size
 
 
-@pytest.mark.parametrize("text", ["", "-1", "1e9", "G", "1.G", "0x10", "1 000"]))
+@pytest.mark.parametrize("text", ["", "-1", "1e9", "G", "1.G", "0x10", "1 000"])
 def test_what_is_no_size(text: str) -> None:
     with pytest.raises(OptionError):
         parse_size(text)
