@@ -210,8 +210,8 @@ make_venv() {  # make_venv run|test
 
 prepare() {  # prepare run|test [GROUP...]: all that it takes, and only what is missing; GROUPs of `packages` come on top
   local wanted=$1
-  mkdir -p "$root/.cache"
-  : >"$log"
+  { mkdir -p "$root/.cache" && : >"$log"; } 2>/dev/null ||
+    stop "$(id -un) can't write to $root/.cache; if sudo made it: sudo chown -R $(id -un) $root"
   find_python
   if [ "$wanted" = test ]; then set -- run "$@"; fi
   install_packages "$@"

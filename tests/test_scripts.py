@@ -172,6 +172,11 @@ def test_folder_of_somebody_else_is_left_alone(checkout: Checkout) -> None:
     assert theirs.exists()
 
 
+def test_checkout_that_cannot_be_written(checkout: Checkout) -> None:
+    (checkout.root / ".cache").touch()  # in the way even of root
+    assert f"can't write to {checkout.root}/.cache" in one_line(checkout.call("prepare run"))
+
+
 # --- Python ---
 
 
