@@ -6,7 +6,9 @@ carries its open files along and nothing below it has to be told.
 
 Identity. Two lookups give one node when the storage says that they show one file (`Entry.identity`: device and inode of
 a local file, the file object in memory). Where a storage has no identities, a name and its kind stand for it. A
-lookup that finds another identity under a name detaches the old node from that name and makes a new one.
+lookup that finds another identity under a name detaches the old node from that name and makes a new one. Of several
+links the last is the one that was seen last, and the node's path goes by it: others may be stale, if somebody renamed
+behind the mount's back.
 
 Life. A transport that hands a node to the kernel counts a lookup, and takes it back with `forget()`. A node without
 lookups, links to children, open file or anything that only the mount knows is idle; idle nodes are dropped, oldest
@@ -46,6 +48,7 @@ class Node:
     """One inode of a mount."""
 
     __slots__ = (
+        "changes",
         "children",
         "entry",
         "expires",
@@ -71,6 +74,8 @@ class Node:
         self.identity = identity
         self.links: dict[tuple[Node, str], None] = {}
         self.children: dict[str, Node] = {}
+        self.changes = 0
+        """Counts what the mount did to it: an answer of the storage from before that is not to be believed."""
         self.entry: Entry | None = None
         """What the storage said last, good until `expires` (time.monotonic seconds)."""
         self.expires = 0.0
@@ -182,7 +187,7 @@ class Tree:
             while node is not self.root:
                 if not node.links:
                     raise NamelessError(errno.ENOENT, "this file has no name any more")
-                node, name = next(iter(node.links))
+                node, name = next(reversed(node.links))
                 parts.append(name)
             parts.reverse()
             return "/".join(parts)
@@ -195,8 +200,13 @@ class Tree:
                 chain[node] = None
                 if not node.links:
                     break
-                node = next(iter(node.links))[0]
+                node = next(reversed(node.links))[0]
         return list(chain)
+
+    def is_within(self, node: Node, directory: Node) -> bool:
+        """Whether `directory` is `node` or above it."""
+        with self.lock:
+            return directory in self.ancestry((node,))
 
     def reading(self, node: Node) -> PathLease:
         """A block in which `node` keeps the path that the block is given."""
@@ -223,6 +233,8 @@ class Tree:
         with self.lock:
             known = parent.children.get(name)
             if known is not None and known.kind is entry.kind and known.identity == entry.identity:
+                if len(known.links) > 1:
+                    self._see(known, parent, name)
                 return known
             node = self._by_identity.get(entry.identity) if entry.identity is not None else None
             if node is None or node.kind is not entry.kind or node.is_dir:
@@ -234,7 +246,7 @@ class Tree:
                     node = self._new(entry, f"{self.path(parent)}/{name}")
             elif known is not None:
                 self.detach(parent, name)
-            node.links[parent, name] = None
+            self._see(node, parent, name)
             parent.children[name] = node
             self._idle.pop(parent, None)
             return node
@@ -314,6 +326,11 @@ class Tree:
 
     # -- with the lock held
 
+    def _see(self, node: Node, parent: Node, name: str) -> None:
+        """Make this the last of the node's links."""
+        node.links.pop((parent, name), None)
+        node.links[parent, name] = None
+
     def _new(self, entry: Entry, first_name: str) -> Node:
         node = Node(self._ino(entry.identity, first_name), entry.kind, entry.identity)
         self._by_ino[node.ino] = node
@@ -354,7 +371,10 @@ class Tree:
         self._idle[node] = None
         self._idle.move_to_end(node)
         while len(self._idle) > IDLE_LIMIT:
-            self._drop(next(iter(self._idle)))
+            oldest = next((idle for idle in self._idle if not idle.readers and not idle.writer), None)
+            if oldest is None:  # all are in use by requests; the next node that becomes idle tries again
+                return
+            self._drop(oldest)
 
     def _drop(self, node: Node) -> None:
         self._idle.pop(node, None)

@@ -1,0 +1,296 @@
+"""Two ways to use a filesystem with paths and descriptors: by its verbs alone, and through a mount.
+
+`Verbs` plays the kernel's part in this process: it walks paths to nodes, counts lookups and takes them back, opens,
+flushes and releases. `Mounted` has the same methods over the calls of the system below a directory. A test that is
+written for the one runs with the other.
+"""
+
+from __future__ import annotations
+
+import errno
+import os
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
+from pathlib import Path
+from typing import Protocol
+
+from backends import ObjectStorage, ScanningStorage
+
+from storage import FileSystemStorage, InMemoryStorage, Storage
+from storage.remote.django import adapt
+from vfs.attributes import Attributes
+from vfs.filesystem import Caller, FileSystem
+from vfs.openfile import Handle
+from vfs.spool import Spool
+from vfs.tree import Node
+
+KINDS = ("memory", "files", "scanned", "objects")
+"""The storages of `places`, by the same names."""
+IN_PLACE = ("memory", "files")
+SPOOLED = ("scanned", "objects")
+
+
+def storage_of(kind: str, folder: Path) -> Storage:
+    """A new storage; what it keeps on disk is below `folder`."""
+    match kind:
+        case "memory":
+            return InMemoryStorage()
+        case "files" | "scanned":
+            (folder / kind).mkdir()
+            cls = FileSystemStorage if kind == "files" else ScanningStorage
+            return cls(location=folder / kind)
+        case "objects":
+            (folder / "faults").mkdir()
+            return adapt(ObjectStorage(str(folder / "objects.sqlite"), str(folder / "faults")))
+    raise ValueError(kind)
+
+
+def filesystem_of(kind: str, folder: Path, cache_seconds: float = 0.0) -> FileSystem:
+    """A filesystem over a new storage, with its spool below `folder`."""
+    return FileSystem(storage_of(kind, folder), cache_seconds=cache_seconds, spool=Spool(folder / "spool"))
+
+
+class Calls(Protocol):
+    """What a program does with paths, '/'-separated and relative, and with descriptors."""
+
+    def open(self, path: str, flags: int, mode: int = 0o644) -> int: ...
+    def read(self, fd: int, size: int, offset: int) -> bytes: ...
+    def write(self, fd: int, data: bytes, offset: int) -> int: ...
+    def ftruncate(self, fd: int, size: int) -> None: ...
+    def fsync(self, fd: int) -> None: ...
+    def close(self, fd: int) -> None: ...
+    def fstat(self, fd: int) -> Attributes: ...
+    def stat(self, path: str) -> Attributes: ...
+    def truncate(self, path: str, size: int) -> None: ...
+    def mkdir(self, path: str) -> None: ...
+    def rmdir(self, path: str) -> None: ...
+    def unlink(self, path: str) -> None: ...
+    def rename(self, old: str, new: str) -> None: ...
+    def link(self, old: str, new: str) -> None: ...
+    def symlink(self, target: str, path: str) -> None: ...
+    def readlink(self, path: str) -> str: ...
+    def listdir(self, path: str) -> list[str]: ...
+
+
+class Verbs:
+    """The calls by the verbs of a filesystem, as the kernel would use them for process `pid`."""
+
+    def __init__(self, filesystem: FileSystem, pid: int = 0) -> None:
+        self.filesystem = filesystem
+        self.caller = Caller(os.getuid(), os.getgid(), pid or os.getpid())
+        self._open: dict[int, Handle] = {}
+        self._last = 2
+
+    @contextmanager
+    def at(self, path: str) -> Iterator[Node]:
+        """The node at `path`, with lookups counted down to it for the length of the block."""
+        walked: list[Node] = []
+        node = self.filesystem.root
+        try:
+            for part in path.split("/") if path else ():
+                node, _ = self.filesystem.lookup(node, part)
+                walked.append(node)
+            yield node
+        finally:
+            for one in walked:
+                self.filesystem.forget(one)
+
+    @contextmanager
+    def above(self, path: str) -> Iterator[tuple[Node, str]]:
+        """The directory that `path` is in, and its last component."""
+        parent, _, name = path.rpartition("/")
+        with self.at(parent) as node:
+            yield node, name
+
+    def handle(self, fd: int) -> Handle:
+        return self._open[fd]
+
+    def open(self, path: str, flags: int, mode: int = 0o644) -> int:
+        if flags & os.O_CREAT:
+            with self.above(path) as (parent, name):
+                try:
+                    node, _ = self.filesystem.lookup(parent, name)
+                except FileNotFoundError:
+                    node, _, handle = self.filesystem.create(parent, name, mode, flags, self.caller)
+                    return self._number(handle)  # the file is known for as long as it is open
+                self.filesystem.forget(node)
+                if flags & os.O_EXCL:
+                    raise FileExistsError(errno.EEXIST, os.strerror(errno.EEXIST), path)
+        with self.at(path) as node:
+            handle = self.filesystem.open(node, flags, self.caller)
+            self.filesystem.tree.remember(node)
+        return self._number(handle)
+
+    def _number(self, handle: Handle) -> int:
+        self._last += 1
+        self._open[self._last] = handle
+        return self._last
+
+    def read(self, fd: int, size: int, offset: int) -> bytes:
+        return self.filesystem.read(self._open[fd], size, offset)
+
+    def write(self, fd: int, data: bytes, offset: int) -> int:
+        return self.filesystem.write(self._open[fd], data, offset)
+
+    def ftruncate(self, fd: int, size: int) -> None:
+        self.filesystem.setattr(self._open[fd].node, size=size)
+
+    def fsync(self, fd: int) -> None:
+        self.filesystem.fsync(self._open[fd])
+
+    def close(self, fd: int) -> None:
+        handle = self._open.pop(fd)
+        try:
+            self.filesystem.flush(handle, self.caller)
+        finally:
+            self.filesystem.release(handle)
+            self.filesystem.forget(handle.node)
+
+    def fstat(self, fd: int) -> Attributes:
+        return self.filesystem.getattr(self._open[fd].node)
+
+    def stat(self, path: str) -> Attributes:
+        with self.at(path) as node:
+            return self.filesystem.getattr(node)
+
+    def truncate(self, path: str, size: int) -> None:
+        with self.at(path) as node:
+            self.filesystem.setattr(node, size=size)
+
+    def mkdir(self, path: str) -> None:
+        with self.above(path) as (parent, name):
+            try:
+                self.filesystem.forget(self.filesystem.lookup(parent, name)[0])
+            except FileNotFoundError:
+                self.filesystem.forget(self.filesystem.mkdir(parent, name, 0o755, self.caller)[0])
+                return
+        raise FileExistsError(errno.EEXIST, os.strerror(errno.EEXIST), path)
+
+    def rmdir(self, path: str) -> None:
+        with self.above(path) as (parent, name):
+            self.filesystem.rmdir(parent, name)
+
+    def unlink(self, path: str) -> None:
+        with self.above(path) as (parent, name):
+            self.filesystem.unlink(parent, name)
+
+    def rename(self, old: str, new: str, flags: int = 0) -> None:
+        with self.above(old) as (parent, name), self.above(new) as (new_parent, new_name):
+            self.filesystem.rename(parent, name, new_parent, new_name, flags)
+
+    def link(self, old: str, new: str) -> None:
+        with self.at(old) as node, self.above(new) as (parent, name):
+            self.filesystem.forget(self.filesystem.link(node, parent, name)[0])
+
+    def symlink(self, target: str, path: str) -> None:
+        with self.above(path) as (parent, name):
+            self.filesystem.forget(self.filesystem.symlink(parent, name, target, self.caller)[0])
+
+    def readlink(self, path: str) -> str:
+        with self.at(path) as node:
+            return self.filesystem.readlink(node)
+
+    def listdir(self, path: str) -> list[str]:
+        with self.at(path) as node:
+            return [entry.name for entry in self.filesystem.readdir(node)]
+
+    # what tests say often
+
+    def put(self, path: str, data: bytes) -> None:
+        """Make or overwrite a file, and close it."""
+        fd = self.open(path, os.O_CREAT | os.O_WRONLY | os.O_TRUNC)
+        try:
+            self.write(fd, data, 0)
+        finally:
+            self.close(fd)
+
+    def get(self, path: str) -> bytes:
+        """The content of a file."""
+        fd = self.open(path, os.O_RDONLY)
+        try:
+            return self.read(fd, self.fstat(fd).size + 1, 0)
+        finally:
+            self.close(fd)
+
+    def close_all(self) -> None:
+        """Close what is open, come what may."""
+        for fd in list(self._open):
+            with suppress(OSError):
+                self.close(fd)
+
+
+class Mounted:
+    """The calls through the kernel, below a directory."""
+
+    def __init__(self, root: Path) -> None:
+        self.root = root
+
+    def _at(self, path: str) -> str:
+        return f"{self.root}/{path}" if path else str(self.root)
+
+    def open(self, path: str, flags: int, mode: int = 0o644) -> int:
+        return os.open(self._at(path), flags, mode)
+
+    def read(self, fd: int, size: int, offset: int) -> bytes:
+        return os.pread(fd, size, offset)
+
+    def write(self, fd: int, data: bytes, offset: int) -> int:
+        return os.pwrite(fd, data, offset)
+
+    def ftruncate(self, fd: int, size: int) -> None:
+        os.ftruncate(fd, size)
+
+    def fsync(self, fd: int) -> None:
+        os.fsync(fd)
+
+    def close(self, fd: int) -> None:
+        os.close(fd)
+
+    def fstat(self, fd: int) -> Attributes:
+        return _attributes(os.fstat(fd))
+
+    def stat(self, path: str) -> Attributes:
+        return _attributes(os.lstat(self._at(path)))
+
+    def truncate(self, path: str, size: int) -> None:
+        os.truncate(self._at(path), size)
+
+    def mkdir(self, path: str) -> None:
+        os.mkdir(self._at(path), 0o755)
+
+    def rmdir(self, path: str) -> None:
+        os.rmdir(self._at(path))
+
+    def unlink(self, path: str) -> None:
+        os.unlink(self._at(path))
+
+    def rename(self, old: str, new: str) -> None:
+        os.rename(self._at(old), self._at(new))
+
+    def link(self, old: str, new: str) -> None:
+        os.link(self._at(old), self._at(new))
+
+    def symlink(self, target: str, path: str) -> None:
+        os.symlink(target, self._at(path))
+
+    def readlink(self, path: str) -> str:
+        return os.readlink(self._at(path))
+
+    def listdir(self, path: str) -> list[str]:
+        return os.listdir(self._at(path))
+
+
+def _attributes(found: os.stat_result) -> Attributes:
+    return Attributes(
+        found.st_ino,
+        found.st_mode,
+        found.st_nlink,
+        found.st_uid,
+        found.st_gid,
+        found.st_rdev,
+        found.st_size,
+        found.st_blocks,
+        found.st_atime_ns,
+        found.st_mtime_ns,
+        found.st_ctime_ns,
+    )
