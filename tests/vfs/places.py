@@ -6,10 +6,12 @@ cannot keep is missing from its place's `can`, and tests then assert the refusal
 
 from __future__ import annotations
 
+import errno
 import os
 import subprocess
 import sys
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -133,6 +135,28 @@ class Server:
         """Remove the log, which lies outside of `folder`."""
         if self.log.is_file():
             self.log.unlink()
+
+
+@contextmanager
+def failing(*codes: int) -> Iterator[None]:
+    """The block must raise an OSError with one of these errnos."""
+    try:
+        yield
+    except OSError as error:
+        names = [errno.errorcode[code] for code in codes]
+        assert error.errno in codes, f"{error!r} instead of {' or '.join(names)}"
+    else:
+        raise AssertionError(f"no error, instead of {' or '.join(errno.errorcode[code] for code in codes)}")
+
+
+@contextmanager
+def opened(path: Path | bytes, flags: int, mode: int = 0o666) -> Iterator[int]:
+    """A descriptor of `path` for the length of the block."""
+    descriptor = os.open(path, flags, mode)
+    try:
+        yield descriptor
+    finally:
+        os.close(descriptor)
 
 
 @dataclass(frozen=True)
