@@ -49,6 +49,18 @@ Exit codes: 0 done, 1 failed (also in part: the rest was done), 2 wrong usage, 1
 """
 
 
+def _show_version(context: click.Context, _: click.Parameter, wanted: bool) -> None:
+    if wanted and not context.resilient_parsing:
+        from importlib import metadata
+
+        try:
+            version = metadata.version("storage-vfs")
+        except metadata.PackageNotFoundError:
+            version = "(not installed, run from its source)"
+        click.echo(f"vfs {version}")
+        context.exit()
+
+
 @click.command(
     cls=LazyGroup,
     sections=SECTIONS,
@@ -67,7 +79,7 @@ Exit codes: 0 done, 1 failed (also in part: the rest was done), 2 wrong usage, 1
     is_flag=True,
     is_eager=True,
     expose_value=False,
-    callback=lambda *a: _show_version(*a),
+    callback=_show_version,
 )
 @click.pass_context
 def cli(context: click.Context, config: str | None, django_settings: str | None, verbose: bool) -> None:
@@ -75,6 +87,8 @@ def cli(context: click.Context, config: str | None, django_settings: str | None,
 
     A storage is what Django calls so: a folder, a bucket, a server, or memory, behind an alias in STORAGES.
     """
+    if verbose:
+        errors.be_verbose()
     if context.invoked_subcommand != "mount":  # a mount in the foreground logs in its own way
         errors.set_up_logging(verbose)
     configure(config, django_settings)
@@ -86,18 +100,6 @@ def configure(config: str | None, django_settings: str | None) -> None:
         from storage import settings
 
         settings.configure(config=config, django_settings=django_settings)
-
-
-def _show_version(context: click.Context, _: click.Parameter, wanted: bool) -> None:
-    if wanted and not context.resilient_parsing:
-        from importlib import metadata
-
-        try:
-            version = metadata.version("storage-vfs")
-        except metadata.PackageNotFoundError:
-            version = "(not installed, run from its source)"
-        click.echo(f"vfs {version}")
-        context.exit()
 
 
 def main(args: Sequence[str] | None = None) -> int:
@@ -113,4 +115,13 @@ def main(args: Sequence[str] | None = None) -> int:
         code = errors.report(error)
     finally:
         logging.shutdown()
-    return code if isinstance(code, int) else 0
+    code = code if isinstance(code, int) else 0
+    if _has_threads():  # interrupted twice: the interpreter would wait for them
+        os._exit(code)
+    return code
+
+
+def _has_threads() -> bool:
+    """Whether threads of a crew are still busy."""
+    work = sys.modules.get("vfs.cli.work")
+    return work is not None and work.is_unfinished()

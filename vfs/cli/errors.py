@@ -14,6 +14,7 @@ from __future__ import annotations
 import logging
 import sys
 import threading
+import traceback
 from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import TextIO
@@ -96,7 +97,8 @@ def _tell(error: BaseException, subject: str = "") -> None:
     before = subject if subject.endswith(":") else f"{subject}:"
     words = printable(describe(error, named=bool(subject)))
     click.echo(f"vfs: {before} {words}" if subject else f"vfs: {words}", err=True)
-    logger.debug("That was raised here:", exc_info=error)
+    if is_verbose():
+        click.echo("".join(traceback.format_exception(error)).rstrip(), err=True)
 
 
 def describe(error: BaseException, *, named: bool = False) -> str:
@@ -109,7 +111,7 @@ def describe(error: BaseException, *, named: bool = False) -> str:
     if isinstance(error, _plain_errors()) and str(error):
         return str(error)
     text = f"{type(error).__name__}: {error}" if str(error) else type(error).__name__
-    return text if logger.isEnabledFor(logging.DEBUG) else f"{text} (vfs -v shows where)"
+    return text if is_verbose() else f"{text} (vfs -v shows where)"
 
 
 def _plain_errors() -> tuple[type[BaseException], ...]:
@@ -150,10 +152,20 @@ class _Stderr(logging.StreamHandler[TextIO]):
         return sys.stderr
 
 
+def is_verbose() -> bool:
+    """Whether tracebacks are shown."""
+    return logger.isEnabledFor(logging.DEBUG)
+
+
+def be_verbose() -> None:
+    """Show tracebacks from now on."""
+    logger.setLevel(logging.DEBUG)
+
+
 def set_up_logging(verbose: bool) -> None:
     """Show warnings on stderr, and with `verbose` everything."""
     handler = _Stderr()
     handler.setFormatter(_Lines())
-    logging.basicConfig(handlers=[handler], level=logging.WARNING, force=True)
+    logging.basicConfig(handlers=[handler], level=logging.WARNING)
     for name in ("vfs", "storage"):
         logging.getLogger(name).setLevel(logging.DEBUG if verbose else logging.NOTSET)

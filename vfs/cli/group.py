@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import difflib
+import errno
 import importlib
 from collections.abc import Mapping, Sequence
 from typing import Any
@@ -47,13 +48,13 @@ class LazyGroup(click.Group):
     def invoke(self, ctx: click.Context) -> Any:
         """Run the command.
 
-        click takes every EPIPE for the end of whoever reads stdout. That one is an OutputClosedError here, so what is
-        left is a server's, and must not be silent.
+        click takes every EPIPE for the end of whoever reads stdout, and every EOFError for Ctrl-D. The first is an
+        OutputClosedError here and the second is never waited for, so what is left are the answers of servers.
         """
         try:
             return super().invoke(ctx)
-        except BrokenPipeError as error:
-            raise ConnectionError(error.errno, "The server closed the connection", error.filename) from error
+        except (BrokenPipeError, EOFError) as error:
+            raise ConnectionError(errno.ECONNRESET, "The server closed the connection") from error
 
     def format_commands(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
         """Write the sections."""

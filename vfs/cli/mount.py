@@ -8,9 +8,8 @@ from pathlib import Path
 import click
 
 from vfs.cli import output
-from vfs.cli.errors import CommandError
 from vfs.cli.names import escape
-from vfs.cli.targets import AliasParam
+from vfs.cli.targets import AliasParam, MountpointParam
 
 TRANSPORTS = ("auto", "fusepy")
 
@@ -42,7 +41,7 @@ Examples:
 """,
 )
 @click.argument("alias", metavar="ALIAS", type=AliasParam())
-@click.argument("mountpoint", metavar="MOUNTPOINT", type=click.Path(path_type=Path))
+@click.argument("mountpoint", metavar="MOUNTPOINT", type=MountpointParam())
 @click.option("-f", "--foreground", is_flag=True, help="Stay in the foreground, and log to stderr.")
 @click.option(
     "-o", "options", metavar="OPTIONS", multiple=True, help="Options of the mount, as below; may be repeated."
@@ -65,8 +64,6 @@ def command(alias: str, mountpoint: Path, foreground: bool, options: tuple[str, 
         from vfs.cli.access import storage_of
 
         storage_of(alias)  # says which there are
-    if str(mountpoint) == "":
-        raise CommandError("the mountpoint has no name")
     record = start(alias, mountpoint, parsed, transport, foreground)
     if not foreground:
         shown = escape(os.path.relpath(record.mountpoint) if not mountpoint.is_absolute() else record.mountpoint)

@@ -11,6 +11,7 @@ import click
 from vfs.cli import output
 from vfs.cli.errors import CommandError, describe
 from vfs.cli.names import escape, printable
+from vfs.cli.targets import MountpointParam
 
 if TYPE_CHECKING:
     from vfs.records import Record
@@ -29,7 +30,7 @@ Examples:
   vfs status --json | jq -r '.[].log'
 """,
 )
-@click.argument("mountpoint", metavar="[MOUNTPOINT]", required=False, type=click.Path(path_type=Path))
+@click.argument("mountpoint", metavar="[MOUNTPOINT]", required=False, type=MountpointParam())
 @click.option("--json", "as_json", is_flag=True, help="Write a JSON array with an object for each mount.")
 def command(mountpoint: Path | None, as_json: bool) -> int:
     """Show your running mounts, or the one at MOUNTPOINT.
@@ -113,7 +114,7 @@ def _rows(report: dict[str, Any]) -> list[tuple[str, str]]:
         ("process", f"{report['pid']}, for {output.age(report['age'])}, {memory} of memory, {report['transport']}"),
     ]
     if report["options"]:
-        rows.append(("options", printable(", ".join(f"{key}={value}" for key, value in report["options"].items()))))
+        rows.append(("options", printable(_options(report["options"]))))
     if "error" in report:
         rows.append(("error", printable(report["error"])))
     else:
@@ -128,6 +129,11 @@ def _rows(report: dict[str, Any]) -> list[tuple[str, str]]:
         ("log", escape(report["log"]) if report["log"] else "stderr of the process, which is in the foreground")
     )
     return rows
+
+
+def _options(options: dict[str, Any]) -> str:
+    """As after -o."""
+    return ",".join(name if value is True else f"{name}={value}" for name, value in options.items())
 
 
 def _pending(names: list[str]) -> str:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import re
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any
 
 import click
@@ -89,3 +90,19 @@ class AliasParam(click.ParamType):  # type: ignore[type-arg]
         from vfs.cli.completing import complete_alias
 
         return complete_alias(ctx, incomplete)
+
+
+class MountpointParam(click.ParamType):  # type: ignore[type-arg]
+    """An argument that is the path of a directory. It is not looked at: of a dead mount that would be an error."""
+
+    name = "directory"
+
+    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> Path:
+        """The path; a usage error for none."""
+        if not value or "\0" in str(value):
+            self.fail("a directory is needed", param, ctx)
+        return Path(value)
+
+    def shell_complete(self, ctx: click.Context, param: click.Parameter, incomplete: str) -> list[CompletionItem]:
+        """Local directories."""
+        return [CompletionItem(incomplete, "dir")]

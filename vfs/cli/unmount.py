@@ -7,6 +7,7 @@ from pathlib import Path
 import click
 
 from vfs.cli import progress
+from vfs.cli.targets import MountpointParam
 
 
 @click.command(
@@ -20,7 +21,7 @@ Examples:
   vfs unmount --lazy ./mnt                   take it out of sight at once
 """,
 )
-@click.argument("mountpoint", metavar="MOUNTPOINT", type=click.Path(path_type=Path))
+@click.argument("mountpoint", metavar="MOUNTPOINT", type=MountpointParam())
 @click.option(
     "--wait",
     metavar="SECONDS",

@@ -8,7 +8,7 @@ from collections.abc import Callable, Iterable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from typing import TYPE_CHECKING, BinaryIO, TypeVar
 
-from vfs.cli.errors import CancelledError
+from vfs.cli.errors import CancelledError, warn
 from vfs.cli.progress import Progress
 
 if TYPE_CHECKING:
@@ -16,6 +16,8 @@ if TYPE_CHECKING:
 
 JOBS = 8
 """How many requests are under way at once where that means to wait for a network."""
+
+_THREADS = "vfs-crew"
 
 Item = TypeVar("Item")
 
@@ -39,15 +41,23 @@ class Crew:
             for item in items:
                 function(item)
             return
-        pool = ThreadPoolExecutor(min(self._jobs, len(items)), thread_name_prefix="vfs")
+        pool = ThreadPoolExecutor(min(self._jobs, len(items)), thread_name_prefix=_THREADS)
         try:
             for future in [pool.submit(function, item) for item in items]:
                 future.result()
-        except BaseException:
+        except BaseException as error:
             self.cancelled.set()
+            pool.shutdown(wait=False, cancel_futures=True)
+            if isinstance(error, KeyboardInterrupt):
+                warn("waiting for the requests that are under way; Ctrl-C again to give them up")
+            pool.shutdown()  # a second Ctrl-C ends this
             raise
-        finally:
-            pool.shutdown(cancel_futures=True)
+        pool.shutdown()
+
+
+def is_unfinished() -> bool:
+    """Whether threads of a crew are still busy, because waiting for them was interrupted."""
+    return any(thread.name.startswith(_THREADS) for thread in threading.enumerate())
 
 
 class Counted(io.BufferedIOBase):

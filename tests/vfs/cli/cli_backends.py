@@ -1,0 +1,55 @@
+"""Backends of others, as the command line meets them."""
+
+from __future__ import annotations
+
+import os
+import threading
+from datetime import datetime
+from pathlib import Path
+from typing import Any, ClassVar
+
+from storage import File, FileSystemStorage
+
+
+class Bucket:
+    """An object store by Django's methods alone: no directories, no attributes, a taken name gives another."""
+
+    together: ClassVar[threading.Barrier | None] = None
+    """Where set, saves wait here for each other."""
+    refused: ClassVar[str | None] = None
+    """Where set, saving this name fails as a server would."""
+
+    def __init__(self, location: str) -> None:
+        self._files = FileSystemStorage(location)
+        self._location = Path(location)
+
+    def open(self, name: str, mode: str = "rb") -> File:
+        return self._files.open(name, mode)
+
+    def save(self, name: str, content: Any, max_length: int | None = None) -> str:
+        if self.together is not None:
+            self.together.wait(20)
+        if name == self.refused:
+            raise RuntimeError("quota \x1b[31mexceeded")
+        return self._files.save(name, content, max_length)
+
+    def delete(self, name: str) -> None:
+        self._files.delete(name)
+        for directory in Path(name).parents[:-1]:
+            if not os.listdir(self._location / directory):
+                (self._location / directory).rmdir()
+
+    def exists(self, name: str) -> bool:
+        return (self._location / name).is_file()
+
+    def listdir(self, path: str) -> tuple[list[str], list[str]]:
+        return self._files.listdir(path) if (self._location / path).is_dir() else ([], [])
+
+    def size(self, name: str) -> int:
+        return self._files.size(name)
+
+    def get_modified_time(self, name: str) -> datetime:
+        return self._files.get_modified_time(name)
+
+    def url(self, name: str) -> str:
+        return f"https://bucket.example/{name}"

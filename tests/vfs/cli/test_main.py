@@ -1,0 +1,191 @@
+"""The command as a whole: help, usage, errors, exit codes, settings."""
+
+from __future__ import annotations
+
+import os
+import signal
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+from conftest import ROOT, Project, Vfs
+
+COMMANDS = "mount unmount status ls tree cat cp mv rm mkdir stat du df url storages completion".split()
+
+
+def test_without_arguments_it_shows_its_help(vfs: Vfs) -> None:
+    result = vfs()
+    assert result.code == 0
+    assert result == vfs("--help") == vfs("-h")
+    for command in COMMANDS:
+        assert f"  {command} " in result.out
+
+
+@pytest.mark.parametrize("command", [*COMMANDS, "umount"])
+def test_each_command_has_help_with_examples(vfs: Vfs, command: str) -> None:
+    result = vfs(command, "--help")
+    assert result.code == 0
+    assert result.out.startswith("Usage: vfs ")
+    assert f"vfs {'unmount' if command == 'umount' else command}" in result.out.partition("Options:")[2]
+
+
+def test_help_imports_nothing_heavy() -> None:
+    code = "import sys; from vfs.cli import main; main(['--help']); print(*sys.modules, file=sys.stderr)"
+    result = subprocess.run([sys.executable, "-c", code], cwd=ROOT, capture_output=True, text=True, check=True)
+    assert {"fuse", "psutil", "rich", "django"}.isdisjoint(result.stderr.split())
+
+
+def test_python_m_vfs_is_the_command(project: Project) -> None:
+    result = project.process("--version")
+    assert result.code == 0
+    assert result.out.startswith("vfs ")
+
+
+@pytest.mark.parametrize(
+    ("args", "words"),
+    [
+        (["lss"], "Did you mean ls"),
+        (["frobnicate"], "no command 'frobnicate'"),
+        (["ls"], "ALIAS:PATH"),
+        (["ls", "media"], "'media' is a local path, and this command takes ALIAS:path; for the storage"),
+        (["ls", "./a:b"], "local path"),
+        (["cat", ""], "empty word"),
+        (["ls", "--colour", "media:"], "No such option"),
+        (["df", "media:a/b"], "is not an alias"),
+        (["completion", "tcsh"], "bash"),
+        (["mount", "memory"], "MOUNTPOINT"),
+        (["mount", "memory", ""], "a directory is needed"),
+        (["mount", "memory", "mnt", "--transport", "smoke"], "fusepy"),
+        (["unmount", "mnt", "--wait", "soon"], "soon"),
+    ],
+)
+def test_wrong_usage_is_exit_code_2(vfs: Vfs, args: list[str], words: str) -> None:
+    result = vfs(*args)
+    assert result.code == 2
+    assert words in result.err
+    assert result.out == ""
+
+
+@pytest.mark.parametrize(
+    ("args", "words"),
+    [
+        (["ls", "medai:"], "Did you mean 'media'?"),
+        (["ls", "nothing-like-it:"], "There are 'media', 'archive', 'inner', 'bucket', 'broken', 'memory'"),
+        (["ls", "broken:"], "no_such_package"),
+        (["ls", "media:../up"], "not a plain name"),
+        (["ls", "media:none"], "vfs: media:none: No such file or directory\n"),
+        (["mount", "medai", "."], "Did you mean 'media'?"),
+        (["--config", "none.toml", "ls", "media:"], "There is no configuration file"),
+        (["--django-settings", "no.such", "ls", "media:"], "no.such"),
+    ],
+)
+def test_errors_are_one_line_and_exit_code_1(vfs: Vfs, args: list[str], words: str) -> None:
+    result = vfs(*args)
+    assert result.code == 1
+    assert result.out == ""
+    assert words in result.err
+    assert result.err.startswith("vfs: ")
+    assert result.err.count("\n") == 1
+
+
+def test_a_local_file_with_a_colon_is_pointed_out(vfs: Vfs, project: Project) -> None:
+    (project.path / "notes:old").touch()
+    assert "written ./notes:old" in vfs("cp", "notes:old", "media:").err
+    assert vfs("cp", "./notes:old", "media:").code == 0
+
+
+def test_a_malformed_file_is_named_with_the_line(vfs: Vfs, project: Project) -> None:
+    (project.path / "bad.toml").write_text("[STORAGES\n")
+    result = vfs("--config", "bad.toml", "storages")
+    assert result.code == 1
+    assert "bad.toml, line 1" in result.err
+
+
+def test_config_is_taken_before_all_else(vfs: Vfs, project: Project) -> None:
+    (project.path / "other.toml").write_text(
+        '[STORAGES.only]\nBACKEND = "storage.FileSystemStorage"\nOPTIONS = {location = "archive"}\n'
+    )
+    (project.archive / "a").touch()
+    assert vfs("--config", "other.toml", "ls", "only:").out == "a\n"
+
+
+def test_tracebacks_are_shown_only_when_asked_for(project: Project) -> None:
+    assert "Traceback" not in project.process("ls", "broken:").err
+    result = project.process("-v", "ls", "broken:")
+    assert result.code == 1
+    assert "Traceback" in result.err
+
+
+def test_an_unknown_exception_has_a_line_of_its_own(vfs: Vfs, project: Project, monkeypatch: pytest.MonkeyPatch) -> None:
+    from cli_backends import Bucket
+
+    monkeypatch.setattr(Bucket, "refused", "b")
+    for name in "abc":
+        (project.path / name).write_text(name)
+    result = vfs("cp", "a", "b", "c", "bucket:")
+    assert result.code == 1
+    assert result.err == "vfs: b -> bucket:b: RuntimeError: quota \\x1b[31mexceeded (vfs -v shows where)\n"
+    assert project.tree(project.bucket) == {"a": "a", "c": "c"}
+
+
+def test_a_reader_that_goes_away_is_no_error(project: Project) -> None:
+    for number in range(50):
+        (project.media / str(number)).touch()
+    with project.start("ls", "media:") as process:
+        assert process.stdout is not None
+        assert process.stderr is not None
+        process.stdout.close()
+        assert process.wait(60) == 141
+        assert process.stderr.read() == ""
+
+
+@pytest.mark.skipif(not Path("/dev/full").exists(), reason="there is no /dev/full")
+@pytest.mark.parametrize("command", ["ls", "cat"])
+def test_output_that_cannot_be_written_is_an_error(project: Project, command: str) -> None:
+    (project.media / "a").write_text("content")
+    with open("/dev/full", "w") as full:
+        result = project.process(command, "media:a", stdout=full)
+    assert result.code == 1
+    assert "No space left on device" in result.err
+    assert "Exception ignored" not in result.err
+
+
+def test_ctrl_c_is_exit_code_130_and_leaves_nothing_behind(project: Project) -> None:
+    os.mkfifo(project.path / "fifo")
+    with project.start("cp", "fifo", "media:a") as process, open(project.path / "fifo", "wb") as writer:
+        writer.write(bytes(1 << 18))  # more than a pipe holds: it is being read
+        process.send_signal(signal.SIGINT)
+        _, err = process.communicate(timeout=60)
+    assert process.returncode == 130
+    assert err == "\nvfs: interrupted\n"
+    assert os.listdir(project.media) == []
+
+
+def test_ctrl_c_gives_up_what_other_threads_do(project: Project) -> None:
+    for name in "ab":
+        os.mkfifo(project.path / name)
+    with project.start("cp", "a", "b", "bucket:") as process:
+        with open(project.path / "a", "wb", buffering=0) as one, open(project.path / "b", "wb", buffering=0) as other:
+            process.send_signal(signal.SIGINT)
+            assert process.stderr is not None
+            line = process.stderr.readline()
+            one.write(b"more")
+            other.write(b"more")
+        process.communicate(timeout=60)
+    assert "Ctrl-C again" in line
+    assert process.returncode == 130
+    assert os.listdir(project.bucket) == []
+
+
+def test_a_second_ctrl_c_ends_it_at_once(project: Project) -> None:
+    for name in "ab":
+        os.mkfifo(project.path / name)
+    with project.start("cp", "a", "b", "bucket:") as process:
+        with open(project.path / "a", "wb"), open(project.path / "b", "wb"):
+            process.send_signal(signal.SIGINT)
+            assert process.stderr is not None
+            process.stderr.readline()
+            process.send_signal(signal.SIGINT)
+            process.communicate(timeout=60)
+    assert process.returncode == 130
