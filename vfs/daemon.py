@@ -7,6 +7,9 @@ the tree at once and served until its last user has gone or `DRAIN_SECONDS` are 
 
 from __future__ import annotations
 
+import contextlib
+import dataclasses
+import errno
 import json
 import logging
 import logging.handlers
@@ -15,10 +18,13 @@ import signal
 import sys
 import threading
 import time
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
+from storage.exceptions import ImproperlyConfigured
 from vfs.mounting import Mount
+from vfs.mountpoint import absolute, prepare
 from vfs.options import MountOptions, describe
 from vfs.records import ControlSocket, Record
 from vfs.transports.base import MountError
@@ -39,19 +45,21 @@ def start(
     """Mount what `alias` names in a process of its own, and return when the mount answers.
 
     With `foreground` this process serves it, logging to stderr, and returns when the mount has ended. MountError and
-    ImproperlyConfigured say what is wrong, before anything was changed.
+    ImproperlyConfigured say what is wrong, before anything was changed. The storage is made in the process that uses
+    it: connections and threads do not survive a fork.
     """
-    mount = Mount(alias, mountpoint, options, transport)
-    log = log_file(mount.mountpoint)
+    mountpoint = absolute(mountpoint)
     if foreground:
         logging.basicConfig(format=_FORMAT, level=logging.INFO)
-        return _serve(mount, alias, transport, "", lambda record: None)
+        return _serve(Mount(alias, mountpoint, options, transport), alias, "", lambda record: None)
+    prepare(mountpoint)
+    log = log_file(mountpoint)
     read, write = os.pipe()
     child = os.fork()
     if child == 0:
         os.close(read)
         _become_daemon(log)
-        _run(mount, alias, transport, str(log), write)
+        _run(lambda: Mount(alias, mountpoint, options, transport), alias, str(log), write)
     os.close(write)
     os.waitpid(child, 0)
     with open(read, encoding="utf-8") as pipe:
@@ -75,12 +83,18 @@ def log_file(mountpoint: Path) -> Path:
 
 
 def _become_daemon(log: Path) -> None:
-    """In the first child: leave the session and the terminal, and go on in a child of its own."""
+    """In the first child: leave the session and the terminal, and go on in a child of its own.
+
+    It lets go of the descriptors that were handed down to the command, such as a lock of the script that called it.
+    """
     os.setsid()
     if os.fork():
         os._exit(0)
-    os.chdir("/")
     os.umask(0o022)
+    for number in [int(name) for name in os.listdir("/dev/fd")]:
+        with contextlib.suppress(OSError):  # the descriptor of the listing itself is gone by now
+            if number > 2 and os.get_inheritable(number):
+                os.close(number)
     null = os.open(os.devnull, os.O_RDONLY)
     output = os.open(log, os.O_WRONLY | os.O_CREAT | os.O_APPEND, 0o600)
     for target, source in ((0, null), (1, output), (2, output)):
@@ -92,7 +106,7 @@ def _become_daemon(log: Path) -> None:
     logging.basicConfig(handlers=[handler], level=logging.INFO, force=True)
 
 
-def _run(mount: Mount, alias: str, transport: str, log: str, pipe: int) -> None:
+def _run(make: Callable[[], Mount], alias: str, log: str, pipe: int) -> None:
     """In the daemon: serve to the end of the process; never returns into the command's code."""
     code = 1
 
@@ -101,10 +115,15 @@ def _run(mount: Mount, alias: str, transport: str, log: str, pipe: int) -> None:
         os.close(pipe)
 
     try:
-        _serve(mount, alias, transport, log, lambda record: tell(_as_json(record)))
+        mount = make()
+        os.chdir("/")
+        _serve(mount, alias, log, lambda record: tell(dataclasses.asdict(record)))
         code = 0
-    except MountError as error:
+    except (MountError, ImproperlyConfigured) as error:
         tell({"error": str(error)})
+    except OSError as error:
+        logger.exception("the daemon ended with an error")
+        tell({"error": f"{alias} cannot be reached: {error}; the log is {log}"})
     except BaseException:
         logger.exception("the daemon ended with an error")
     finally:
@@ -113,13 +132,7 @@ def _run(mount: Mount, alias: str, transport: str, log: str, pipe: int) -> None:
         os._exit(code)
 
 
-def _as_json(record: Record) -> dict[str, Any]:
-    import dataclasses
-
-    return dataclasses.asdict(record)
-
-
-def _serve(mount: Mount, alias: str, transport: str, log: str, ready: Any) -> Record:
+def _serve(mount: Mount, alias: str, log: str, ready: Callable[[Record], None]) -> Record:
     """Mount, tell `ready`, serve until a signal or an unmount from outside, and drain."""
     import psutil
 
@@ -178,8 +191,6 @@ def _backend(mount: Mount) -> str:
 
 def status(mount: Mount) -> dict[str, Any]:
     """What `vfs status` shows of a running mount."""
-    import errno
-
     filesystem, transport = mount.filesystem, mount.transport
     return {
         "pending": [filesystem.tree.path(node) for node in filesystem.pending()],
