@@ -242,7 +242,7 @@ class FileSystemStorage(LocalTree):
                 new.publish(directory, place.name, overwrite=False)
                 return
             with replacing(directory):
-                attributes.over(place.stat_or_none()).apply(new.fd)
+                attributes.or_else(Attributes.of(place.stat_or_none())).apply(new.fd)
                 new.publish(directory, place.name, overwrite=True)
 
     def _destination(self, name: str, *, overwrite: bool) -> tuple[Beneath, str]:

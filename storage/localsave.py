@@ -41,15 +41,16 @@ class Attributes(NamedTuple):
         if self.mode is not None:
             os.fchmod(fd, self.mode)
 
-    def over(self, replaced: os.stat_result | None) -> Attributes:
-        """These, and where they say nothing, those of a file that is being replaced (less its set-id bits)."""
-        if replaced is None or not stat.S_ISREG(replaced.st_mode):
-            return self
-        return Attributes(
-            replaced.st_mode & 0o777 if self.mode is None else self.mode,
-            replaced.st_uid if self.uid is None else self.uid,
-            replaced.st_gid if self.gid is None else self.gid,
-        )
+    @classmethod
+    def of(cls, st: os.stat_result | None) -> Attributes:
+        """Those of a regular file, less its set-id bits; of nothing and of anything else, nothing."""
+        if st is None or not stat.S_ISREG(st.st_mode):
+            return cls()
+        return cls(st.st_mode & 0o777, st.st_uid, st.st_gid)
+
+    def or_else(self, others: Attributes) -> Attributes:
+        """These, and where they say nothing, the others."""
+        return Attributes(*(other if own is None else own for own, other in zip(self, others, strict=True)))
 
 
 class Upload:

@@ -79,7 +79,7 @@ class LocalTree(StorageSettingsMixin, Storage):
         return entry
 
     def copy(self, src: str, dst: str) -> None:
-        """Copy a file with its mode, over `dst` where that is one; blocks are shared where the filesystem can."""
+        """Copy a file, over `dst` where that is one; a new `dst` gets its mode. Blocks are shared where they can be."""
         with self._beneath.place(self._plain(src)) as place:
             flags = os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK
             source = _Directory(os.open(place.name, flags, dir_fd=place.fd))
@@ -111,7 +111,7 @@ class LocalTree(StorageSettingsMixin, Storage):
             write(draft.fd)
             with replacing(directory):
                 replaced = _check_condition(place, if_version, if_absent)
-                attributes.over(replaced).apply(draft.fd)
+                Attributes.of(replaced).or_else(attributes).apply(draft.fd)
                 draft.publish(directory, last, overwrite=not if_absent)
             return entry_of_stat(last, os.fstat(draft.fd))
 
