@@ -6,8 +6,9 @@ import errno
 import logging
 import os
 
-from storage.entry import Kind
+from storage.entry import Entry, Kind
 from storage.files import File
+from vfs.attributes import Kept
 from vfs.namespace import Namespace, join, supports
 from vfs.openfile import Handle, InPlaceFile, OpenFile, SpooledFile
 from vfs.spool import Spool
@@ -27,6 +28,7 @@ class Contents:
         self.spool = spool
         self.in_place = names.storage.in_place
         self.keeps_attributes = supports(names.storage, "set_attributes")
+        self._sets_owner = os.geteuid() == 0
         self.creates = self.in_place and supports(names.storage, "create")
 
     # -- opening
@@ -48,19 +50,31 @@ class Contents:
     def create(self, parent: Node, name: str, mode: int, uid: int | None, gid: int | None) -> Node:
         """A new file, with its content open; FileExistsError."""
         if not self.creates:
-            node = self.names.add_virtual(parent, name, Kind.FILE)
-            owner = {"mode": mode, "uid": uid, "gid": gid}
-            self.names.keep(node, {key: value for key, value in owner.items() if value is not None})
-            node.file = SpooledFile(node, self.storage, self.spool, None)
-            return node
+            owner = {key: value for key, value in (("mode", mode), ("uid", uid), ("gid", gid)) if value is not None}
+            content = self.spool.open()
+            try:
+                return self.names.add_virtual(
+                    parent, name, Kind.FILE, owner, lambda node: SpooledFile(node, self.storage, content, None)
+                )
+            except BaseException:
+                content.discard()
+                raise
         with self.tree.reading(parent) as directory:
             file = self.storage.create(join(directory, name), mode=mode, uid=uid, gid=gid)
-            entry = file.stat()
-            node = self.tree.attach(parent, name, entry)
+            node = self.names.made(parent, name, file.stat())
             self._adopt(node, InPlaceFile(node, file, writable=True))
-        self.names.learn(node, entry)
-        self.names.touch(parent)
-        return node
+            return node
+
+    def set_attributes(self, node: Node, changes: dict[str, int]) -> bool:
+        """Change attributes through the open file of `node`, which needs no name for that; False if it has none."""
+        file = node.file
+        if not isinstance(file, InPlaceFile):
+            return False
+        with file.lock:
+            if node.file is not file:  # closed meanwhile
+                return False
+            file.file.set_attributes(**changes)
+            return True
 
     # -- storing
 
@@ -71,17 +85,14 @@ class Contents:
         node = file.node
         try:
             with self.tree.reading(node) as path:
+                before = None if node.virtual else node.entry
                 entry = file.save(path)
-                if entry is not None and node.kept is not None and self.keeps_attributes:
-                    kept, node.kept = node.kept, None
-                    self.storage.set_attributes(
-                        path, mode=kept.mode, uid=kept.uid, gid=kept.gid, atime_ns=kept.atime_ns, mtime_ns=kept.mtime_ns
-                    )
-                    entry = self.storage.stat(path)
+                if entry is not None:  # and nobody can rename or unlink it before it is known as stored
+                    self.names.stored(node, entry)
+                    if self.keeps_attributes:
+                        self._hand_over(node, path, before, entry)
         except NamelessError:
             return
-        if entry is not None:
-            self.names.stored(node, entry)
 
     def release(self, handle: Handle) -> None:
         """The last descriptor of `handle` is gone; the last handle of a file stores what is still dirty.
@@ -136,11 +147,28 @@ class Contents:
         self.spool.close()
         return kept
 
+    def _hand_over(self, node: Node, path: str, before: Entry | None, entry: Entry) -> None:
+        """Give a newly stored object what the mount kept for it, and mode and owner of the one that it replaced."""
+        kept = node.kept or Kept()
+        wanted = {"mode": kept.mode, "uid": kept.uid, "gid": kept.gid}
+        if before is not None:
+            inherited = ("mode", "uid", "gid") if self._sets_owner else ("mode",)
+            wanted |= {key: getattr(before, key) for key in inherited if wanted[key] is None}
+        changes = {key: value for key, value in wanted.items() if value not in (None, getattr(entry, key))}
+        times = {"atime_ns": kept.atime_ns, "mtime_ns": kept.mtime_ns}
+        changes |= {key: value for key, value in times.items() if value is not None}
+        if changes:
+            self.storage.set_attributes(path, **changes)
+            self.names.learn(node, self.storage.stat(path))
+        if node.kept is not None:
+            node.kept, node.pinned = None, False
+
     # -- loading
 
     def _load(self, node: Node, write: bool) -> OpenFile:
         if not self.in_place:
-            return self._adopt(node, SpooledFile(node, self.storage, self.spool, self._stored_file(node, "rb")))
+            source = self._stored_file(node, "rb")
+            return self._adopt(node, SpooledFile(node, self.storage, self.spool.open(), source))
         return self._adopt(node, InPlaceFile(node, self._stored_file(node, "r+b" if write else "rb"), write))
 
     def _stored_file(self, node: Node, mode: str) -> File:

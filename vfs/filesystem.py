@@ -18,17 +18,18 @@ from __future__ import annotations
 import errno
 import os
 import stat
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
 from typing import NamedTuple
 
 from storage.base import RENAME_EXCHANGE, RENAME_NOREPLACE, Storage
 from storage.entry import Kind, Usage
-from storage.exceptions import DirectoryNotEmptyError
 from vfs.attributes import Attributes, Policy
 from vfs.contents import Contents
 from vfs.namespace import Namespace
-from vfs.openfile import Handle, InPlaceFile
+from vfs.openfile import Handle
 from vfs.spool import Spool
-from vfs.tree import Node
+from vfs.tree import NamelessError, Node
 
 UNKNOWN_SIZE = 1 << 50
 """Bytes shown as the size of a storage that does not know its own and was given none: 1 PiB."""
@@ -111,9 +112,7 @@ class FileSystem:
         changes = {key: value for key, value in wanted.items() if value is not None}
         if changes and (self.names.is_ahead(node) or not self.contents.keeps_attributes):
             self.names.keep(node, changes)
-        elif changes and isinstance(node.file, InPlaceFile):
-            node.file.file.set_attributes(**changes)
-        elif changes:
+        elif changes and not self.contents.set_attributes(node, changes):
             with self.tree.reading(node) as path:
                 self.storage.set_attributes(path, **changes)
         self.names.touch(node)
@@ -145,23 +144,23 @@ class FileSystem:
             return self._answer(
                 self.names.make(parent, name, lambda path: self.storage.mkdir(path, mode=mode, uid=uid, gid=gid))
             )
-        node = self.names.add_virtual(parent, name, Kind.DIRECTORY)
-        self.names.keep(node, {"mode": mode, "uid": caller.uid, "gid": caller.gid if gid is None else gid})
-        return self._answer(node)
+        attributes = {"mode": mode, "uid": caller.uid, "gid": caller.gid if gid is None else gid}
+        return self._answer(self.names.add_virtual(parent, name, Kind.DIRECTORY, attributes))
 
     def rmdir(self, parent: Node, name: str) -> None:
         """Remove an empty directory; DirectoryNotEmptyError, NotADirectoryError."""
         self._check_writable(name)
-        node = self.names.find(parent, name)
-        if not node.is_dir:
-            raise NotADirectoryError(errno.ENOTDIR, os.strerror(errno.ENOTDIR), name)
-        if not self.names.real_directories and self.readdir(node):
-            raise DirectoryNotEmptyError(name)
-        with self.tree.changing((parent,), (node,)):
+        with self._changing((parent, name)) as (node,):
+            assert node is not None
+            if not node.is_dir:
+                raise NotADirectoryError(errno.ENOTDIR, os.strerror(errno.ENOTDIR), name)
+            path = self.names.path(parent, name)
+            self.names.require_empty(node, path)
             if self.names.real_directories:
-                self.storage.rmdir(self.names.path(parent, name))
-            self.tree.detach(parent, name)
-            self.names.removed_from(parent)
+                self.storage.rmdir(path)
+            elif self._is_stored(path):
+                raise PermissionError(errno.EPERM, "the storage keeps this directory, though it is empty", path)
+            self.names.removed(parent, name)
 
     # -- files by name
 
@@ -198,6 +197,8 @@ class FileSystem:
     def link(self, node: Node, parent: Node, name: str) -> tuple[Node, Attributes]:
         """Give `node` one more name; counts one lookup."""
         self._check_writable(name)
+        if self.names.is_ahead(node) and node.file is not None:
+            self.contents.store(node.file)
         with self.tree.changing((node, parent), ()):
             source = self.tree.path(node)
             made = self.names.make(parent, name, lambda path: self.storage.link(source, path), "hard links")
@@ -207,14 +208,13 @@ class FileSystem:
     def unlink(self, parent: Node, name: str) -> None:
         """Take the name of a file that is no directory; an open file lives on until its last release."""
         self._check_writable(name)
-        node = self.names.find(parent, name)
-        with self.tree.changing((parent,), (node,)):
+        with self._changing((parent, name)) as (node,):
+            assert node is not None
+            if node.is_dir:
+                raise IsADirectoryError(errno.EISDIR, os.strerror(errno.EISDIR), name)
             self.contents.secure(node)
-            if not node.virtual:
-                self.storage.unlink(self.names.path(parent, name))
-            self.tree.detach(parent, name)
-            self.names.touch(node)
-            self.names.removed_from(parent)
+            self._unlink_stored(self.names.path(parent, name), missing_ok=self.names.is_ahead(node))
+            self.names.removed(parent, name)
         self.contents.settle(node)
 
     def rename(self, parent: Node, name: str, new_parent: Node, new_name: str, flags: int = 0) -> None:
@@ -226,28 +226,24 @@ class FileSystem:
         self._check_writable(name, new_name)
         if flags not in (0, RENAME_NOREPLACE, RENAME_EXCHANGE):
             raise OSError(errno.EINVAL, "unknown rename flags")
-        node = self.names.find(parent, name)
-        target = self.names.find_or_none(new_parent, new_name)
-        if node is target and flags != RENAME_NOREPLACE:
-            return  # two names of one file: POSIX says that nothing happens
-        if (
-            target is not None
-            and target.is_dir
-            and flags == 0
-            and not self.names.real_directories
-            and self.readdir(target)
-        ):
-            raise DirectoryNotEmptyError(new_name)
-        with self.tree.changing((parent, new_parent), (node, target)):
-            if flags != RENAME_EXCHANGE:
-                self.contents.secure(target)
-            self._rename_stored(
-                node, target, self.names.path(parent, name), self.names.path(new_parent, new_name), flags
-            )
-            move = self.tree.exchange if flags == RENAME_EXCHANGE else self.tree.move
-            move(parent, name, new_parent, new_name)
-            self.names.touch(node, target, new_parent)
-            self.names.removed_from(parent)
+        if flags == RENAME_EXCHANGE:
+            self._store((parent, name), (new_parent, new_name))
+        with self._changing((parent, name), (new_parent, new_name)) as (node, target):
+            assert node is not None
+            if node is target and flags != RENAME_NOREPLACE:
+                return  # two names of one file: POSIX says that nothing happens
+            self._check_rename(node, parent, target, new_parent, flags)
+            self.contents.secure(node)  # what is yet to be read of it goes by its old name
+            self.contents.secure(target)
+            src, dst = self.names.path(parent, name), self.names.path(new_parent, new_name)
+            if target is not None and target.is_dir and not flags:
+                self.names.require_empty(target, dst)
+            self._rename_stored(node, src, dst, flags)
+            with self.tree.lock:
+                move = self.tree.exchange if flags == RENAME_EXCHANGE else self.tree.move
+                move(parent, name, new_parent, new_name)
+                self.names.touch(node, target, new_parent)
+                self.names.removed_from(parent)
         self.contents.settle(target)
 
     # -- open files
@@ -276,7 +272,11 @@ class FileSystem:
             self._check_writable()
         handle = self.contents.open(node, flags, caller.pid)
         if flags & os.O_TRUNC:
-            handle.file.truncate(0)
+            try:
+                handle.file.truncate(0)
+            except BaseException:
+                self.contents.release(handle)
+                raise
             self.names.touch(node)
         return handle
 
@@ -338,7 +338,8 @@ class FileSystem:
 
     def pending(self) -> list[Node]:
         """The nodes with content that the storage does not have yet."""
-        return [node for node in self.tree.nodes() if node.file is not None and node.file.dirty and node.links]
+        files = [node.file for node in self.tree.nodes()]
+        return [file.node for file in files if file is not None and file.dirty and file.node.links]
 
     def open_files(self) -> int:
         """How many nodes are open."""
@@ -348,8 +349,10 @@ class FileSystem:
         """Store all that is pending; returns the names that could not be stored."""
         failed = []
         for node in self.pending():
-            if node.file is not None and not self.contents.try_store(node.file):
-                failed.append(self.tree.path(node))
+            file = node.file
+            if file is not None and not self.contents.try_store(file):
+                with suppress(NamelessError):  # unlinked meanwhile
+                    failed.append(self.tree.path(node))
             self.contents.settle(node)
         return failed
 
@@ -393,26 +396,64 @@ class FileSystem:
         finally:
             self.contents.release(handle)
 
-    def _rename_stored(self, node: Node, target: Node | None, src: str, dst: str, flags: int) -> None:
-        """The storage's half of a rename, for a node that is in the storage at all."""
+    @contextmanager
+    def _changing(self, *places: tuple[Node, str]) -> Iterator[list[Node | None]]:
+        """A block that alone uses the nodes of these names, which it is given; FileNotFoundError without the first.
+
+        A name may have gone to another node while the lease was waited for: then all is looked up again.
+        """
+        while True:
+            found = [self.names.find(*places[0]), *(self.names.find_or_none(*place) for place in places[1:])]
+            with self.tree.changing((parent for parent, _ in places), found):
+                if all(self.tree.child(*place) is node for place, node in zip(places, found, strict=True)):
+                    yield found
+                    return
+
+    def _store(self, *places: tuple[Node, str]) -> None:
+        """Store what is pending under these names."""
+        for place in places:
+            node = self.names.find_or_none(*place)
+            if node is not None and node.file is not None:
+                self.contents.store(node.file)
+
+    def _check_rename(self, node: Node, parent: Node, target: Node | None, new_parent: Node, flags: int) -> None:
+        """Raise what POSIX has against this rename, as far as it is not the storage's to say."""
         if flags == RENAME_NOREPLACE and target is not None:
-            raise FileExistsError(errno.EEXIST, os.strerror(errno.EEXIST), dst)
-        if (
-            node.is_dir
-            and target is not None
-            and not self.names.real_directories
-            and flags == 0
-            and self.readdir(target)
-        ):
-            raise DirectoryNotEmptyError(dst)
+            raise FileExistsError(errno.EEXIST, os.strerror(errno.EEXIST))
+        if self.tree.is_within(new_parent, node):
+            raise OSError(errno.EINVAL, "a directory cannot go below itself")
+        if target is not None and self.tree.is_within(parent, target):
+            raise OSError(errno.EINVAL if flags else errno.ENOTEMPTY, "the target is above what is renamed")
+        if target is not None and not flags and node.is_dir != target.is_dir:
+            code = errno.ENOTDIR if node.is_dir else errno.EISDIR
+            raise OSError(code, os.strerror(code))
+
+    def _rename_stored(self, node: Node, src: str, dst: str, flags: int) -> None:
+        """The storage's half of a rename, for a node that is in the storage at all.
+
+        Where it cannot move directories, EXDEV makes `mv` copy and delete.
+        """
         if node.virtual and flags != RENAME_EXCHANGE and (not node.is_dir or not self._is_stored(src)):
-            return  # only the mount knows it; a file's content replaces the target when it is stored
+            if not node.is_dir:  # its content replaces the target when it is stored, and what it has replaced here goes
+                self._unlink_stored(src, missing_ok=True)
+            return
         try:
             self.storage.rename(src, dst, flags)
         except NotImplementedError as error:
-            if flags != RENAME_NOREPLACE:
-                raise OSError(errno.EINVAL, "the storage cannot do that") from error
-            self.storage.rename(src, dst)
+            if flags == RENAME_NOREPLACE and not node.is_dir:
+                self.storage.rename(src, dst)
+            elif flags != RENAME_EXCHANGE and node.is_dir:
+                raise OSError(errno.EXDEV, "the storage cannot rename directories", src) from error
+            else:
+                raise OSError(errno.EINVAL, "the storage cannot do that", src) from error
+
+    def _unlink_stored(self, path: str, *, missing_ok: bool) -> None:
+        """The storage's half of an unlink; what is not stored yet may all the same cover something that is."""
+        try:
+            self.storage.unlink(path)
+        except FileNotFoundError:
+            if not missing_ok:
+                raise
 
     def _is_stored(self, path: str) -> bool:
         try:

@@ -3,6 +3,10 @@
 It stands between the verbs (vfs.filesystem) and the tree (vfs.tree): whatever needs both a storage call and a node by
 name is here. A node is *ahead* of the storage when the mount knows it better: it is virtual (no object shows it),
 or its content is not stored yet. The storage is not asked about such a node.
+
+What the storage says may be overtaken while it is on its way: by a create, an upload, an unlink of this very mount. So
+each change counts in `Node.changes` of what it changes and of the directory, and an answer that was asked for before
+is used once but not believed for the cache time, nor does it take the place of what was made meanwhile.
 """
 
 from __future__ import annotations
@@ -12,12 +16,16 @@ import logging
 import os
 import time
 from collections.abc import Callable
+from typing import TYPE_CHECKING
 
 from storage.base import Storage
 from storage.entry import Entry, Kind
-from storage.exceptions import NameTooLongError
+from storage.exceptions import DirectoryNotEmptyError, NameTooLongError
 from vfs.attributes import Kept
 from vfs.tree import Node, Tree
+
+if TYPE_CHECKING:
+    from vfs.openfile import OpenFile
 
 logger = logging.getLogger("vfs")
 
@@ -57,26 +65,29 @@ class Namespace:
 
     def is_ahead(self, node: Node) -> bool:
         """Whether the mount knows more of `node` than the storage does."""
-        return node.virtual or (node.file is not None and node.file.dirty)
+        file = node.file
+        return node.virtual or (file is not None and file.dirty)
 
     def find(self, parent: Node, name: str) -> Node:
         """The node called `name` in `parent`; FileNotFoundError, NotADirectoryError below a file."""
-        known = self.tree.child(parent, name)
-        if known is not None and (self.is_ahead(known) or time.monotonic() < known.expires):
-            return known
-        listing = self._fresh_listing(parent)
-        if listing is not None and name not in listing:
-            self.tree.detach(parent, name)
-            raise FileNotFoundError(errno.ENOENT, os.strerror(errno.ENOENT), name)
-        with self.tree.reading(parent) as directory:
+        while True:
+            known = self.tree.child(parent, name)
+            asked = _changes(parent, known)
+            if known is not None and (self.is_ahead(known) or time.monotonic() < known.expires):
+                return known
             try:
-                entry = self.storage.stat(join(directory, name)) if listing is None else listing[name]
+                with self.tree.reading(parent) as directory:
+                    entry = self._look(parent, directory, name)
             except (FileNotFoundError, NotADirectoryError):
-                self.tree.detach(parent, name)
+                with self.tree.lock:
+                    if self.tree.child(parent, name) is known and _changes(parent, known) == asked:
+                        self.tree.detach(parent, name)
                 raise
-            node = self.tree.attach(parent, name, entry)
-        self.learn(node, entry)
-        return node
+            with self.tree.lock:
+                if self.tree.child(parent, name) is known:  # else it was made, moved or removed meanwhile
+                    node = self.tree.attach(parent, name, entry)
+                    self.learn(node, entry, believed=_changes(parent, known) == asked)
+                    return node
 
     def find_or_none(self, parent: Node, name: str) -> Node | None:
         """The node called `name` in `parent`, None when there is none."""
@@ -87,34 +98,40 @@ class Namespace:
 
     def known(self, node: Node) -> Entry:
         """What was last learnt of `node`, brought forward by its open file; asks the storage only if it never did."""
-        entry = node.entry if node.entry is not None else self._ask(node)
-        return node.file.entry(entry) if node.file is not None and node.file.dirty else entry
+        entry, file = node.entry if node.entry is not None else self._ask(node), node.file
+        return file.entry(entry) if file is not None and file.dirty else entry
 
     def current(self, node: Node) -> Entry:
         """What is true of `node` now, within the cache time; ESTALE when its name shows another file."""
         file = node.file
         if not node.links and node is not self.tree.root:
-            return file.entry(node.entry) if file is not None else self.known(node)
+            entry = file.entry(node.entry) if file is not None else self.known(node)
+            return entry if file is not None and file.knows_links else entry._replace(nlink=0)
         if self.is_ahead(node) or time.monotonic() < node.expires:
             return self.known(node)
         entry = self._ask(node)
         return file.entry(entry) if file is not None and file.dirty else entry
 
-    def learn(self, node: Node, entry: Entry) -> None:
-        """Take over what the storage said of `node`; times that the mount kept fall to a change from outside."""
+    def learn(self, node: Node, entry: Entry, *, believed: bool = True) -> None:
+        """Take over what the storage said of `node`; times that the mount kept fall to a change from outside.
+
+        What is not `believed`, because something was changed since it was asked for, is asked again next time.
+        """
         old = node.entry
         kept = node.kept
         if kept is not None and old is not None and (old.version, old.size) != (entry.version, entry.size):
             kept.atime_ns = kept.mtime_ns = kept.ctime_ns = None
         node.entry = entry
-        node.expires = time.monotonic() + self.cache_seconds if self.cache_seconds else 0.0
+        node.expires = time.monotonic() + self.cache_seconds if self.cache_seconds and believed else 0.0
 
     def touch(self, *nodes: Node | None) -> None:
-        """Ask again next time: what the storage said of `nodes` no longer holds."""
-        for node in nodes:
-            if node is not None:
-                node.expires = 0.0
-                node.listing = None
+        """Ask again next time: what the storage said of `nodes`, or is about to say, no longer holds."""
+        with self.tree.lock:
+            for node in nodes:
+                if node is not None:
+                    node.changes += 1
+                    node.expires = 0.0
+                    node.listing = None
 
     def listing(self, node: Node) -> dict[str, Entry]:
         """The storage's entries of a directory by name; those that no filesystem can show are left out and logged."""
@@ -122,6 +139,7 @@ class Namespace:
         if fresh is not None:
             return fresh
         entries: dict[str, Entry] = {}
+        asked = node.changes
         with self.tree.reading(node) as path:
             try:
                 for entry in self.storage.scandir(path):
@@ -132,9 +150,20 @@ class Namespace:
             except FileNotFoundError:
                 if not node.virtual:
                     raise
-        if self.cache_seconds:
-            node.listing, node.listing_expires = entries, time.monotonic() + self.cache_seconds
+        with self.tree.lock:
+            if self.cache_seconds and node.changes == asked:
+                node.listing, node.listing_expires = entries, time.monotonic() + self.cache_seconds
         return entries
+
+    def require_empty(self, node: Node, path: str) -> None:
+        """DirectoryNotEmptyError if mount or storage show an entry of `node`, a directory leased for a change.
+
+        Storages with directories of their own see to what they have.
+        """
+        with self.tree.lock:
+            unsaved = any(self.is_ahead(child) for child in node.children.values())
+        if unsaved or (not self.real_directories and self._has_entries(path)):
+            raise DirectoryNotEmptyError(path)
 
     # -- making
 
@@ -150,33 +179,59 @@ class Namespace:
                 make(path)
             except NotImplementedError as error:
                 raise PermissionError(errno.EPERM, f"this storage has no {what}", path) from error
-            entry = self.storage.stat(path)
-            node = self.tree.attach(parent, name, entry)
-        self.learn(node, entry)
-        self.touch(parent)
-        return node
+            return self.made(parent, name, self.storage.stat(path))
 
-    def add_virtual(self, parent: Node, name: str, kind: Kind) -> Node:
-        """A node that lives in the mount alone until the storage shows it; FileExistsError."""
+    def made(self, parent: Node, name: str, entry: Entry) -> Node:
+        """The node for what the mount has just made in the storage."""
+        with self.tree.lock:
+            node = self.tree.attach(parent, name, entry)
+            self.touch(parent)
+            self.learn(node, entry)
+            return node
+
+    def add_virtual(
+        self,
+        parent: Node,
+        name: str,
+        kind: Kind,
+        attributes: dict[str, int],
+        content: Callable[[Node], OpenFile] | None = None,
+    ) -> Node:
+        """A node that lives in the mount alone until the storage shows it, with attributes to keep; FileExistsError.
+
+        `content` makes the open file of a file, of which nobody must see the node without.
+        """
         if self.find_or_none(parent, name) is not None:
             raise FileExistsError(errno.EEXIST, os.strerror(errno.EEXIST), name)
         now = time.time_ns()
         entry = Entry(name, kind, 0, now, now, now)
-        with self.tree.lock:
+        with self.tree.reading(parent), self.tree.lock:
+            if self.tree.child(parent, name) is not None:  # somebody was faster
+                raise FileExistsError(errno.EEXIST, os.strerror(errno.EEXIST), name)
             node = self.tree.attach(parent, name, entry)
-            node.entry, node.virtual, node.pinned = entry, True, True
-        self.touch(parent)
-        return node
+            node.entry, node.virtual = entry, True
+            self.keep(node, attributes)
+            node.file = content(node) if content is not None else None
+            self.touch(parent)
+            return node
 
     def stored(self, node: Node, entry: Entry) -> None:
-        """`node` is in the storage now, as `entry`."""
+        """`node` is in the storage now, as `entry`; the caller holds a lease on it."""
         with self.tree.lock:
             node.virtual = False
             node.pinned = node.kept is not None
             self.tree.identify(node, entry.identity)
+            self.touch(node, *(parent for parent, _ in node.links))
+            node.entry = entry  # the change is ours, and takes nothing from what the mount keeps
             self.learn(node, entry)
-            for parent, _ in node.links:
-                self.touch(parent)
+
+    def removed(self, parent: Node, name: str) -> None:
+        """The mount has taken `name` from `parent`, in the storage and here."""
+        with self.tree.lock:
+            node = self.tree.child(parent, name)
+            self.tree.detach(parent, name)
+            self.touch(node)
+            self.removed_from(parent)
 
     def removed_from(self, parent: Node) -> None:
         """An entry of `parent` is gone; a directory that no object shows any more lives on in the mount."""
@@ -197,14 +252,41 @@ class Namespace:
     # -- asking
 
     def _ask(self, node: Node) -> Entry:
+        asked, file = node.changes, node.file
         with self.tree.reading(node) as path:
-            entry = self.storage.stat(path)
+            try:
+                entry = self.storage.stat(path)
+            except (FileNotFoundError, NotADirectoryError):
+                if file is None:
+                    raise
+                return file.entry(node.entry)  # removed behind the mount's back, and open here
         if entry.kind is not node.kind or entry.identity != node.identity:
-            if node.file is not None:
-                return node.file.entry(node.entry)
+            if file is not None:
+                return file.entry(node.entry)
             raise OSError(errno.ESTALE, os.strerror(errno.ESTALE), path)
-        self.learn(node, entry)
+        with self.tree.lock:
+            self.learn(node, entry, believed=node.changes == asked)
         return entry
+
+    def _look(self, parent: Node, directory: str, name: str) -> Entry:
+        """The storage's entry, from the listing of `parent` if that is fresh."""
+        listing = self._fresh_listing(parent)
+        if listing is None:
+            return self.storage.stat(join(directory, name))
+        if name not in listing:
+            raise FileNotFoundError(errno.ENOENT, os.strerror(errno.ENOENT), name)
+        return listing[name]
+
+    def _has_entries(self, path: str) -> bool:
+        try:
+            return any(True for _ in self.storage.scandir(path))
+        except FileNotFoundError:
+            return False
 
     def _fresh_listing(self, node: Node) -> dict[str, Entry] | None:
         return node.listing if node.listing is not None and time.monotonic() < node.listing_expires else None
+
+
+def _changes(*nodes: Node | None) -> int:
+    """How often the mount has changed any of `nodes`."""
+    return sum(node.changes for node in nodes if node is not None)

@@ -19,7 +19,7 @@ from typing import IO, TYPE_CHECKING
 
 from storage.entry import Entry
 from storage.files import File
-from vfs.spool import CHUNK, Spool, SpoolFile
+from vfs.spool import CHUNK, SpoolFile
 
 if TYPE_CHECKING:
     from storage.base import Storage
@@ -31,6 +31,8 @@ class OpenFile(ABC):
 
     dirty = False
     """Whether the storage lacks something that was written."""
+    knows_links = False
+    """Whether `entry()` counts the names of the file as they are now."""
 
     def __init__(self, node: Node) -> None:
         """The state of `node`, with no handle yet."""
@@ -70,17 +72,20 @@ class OpenFile(ABC):
 class InPlaceFile(OpenFile):
     """A node whose content is changed where it is, through a `File` with pread and pwrite."""
 
+    knows_links = True
+
     def __init__(self, node: Node, file: File, writable: bool) -> None:
         """Over `file`, opened for reading or, if `writable`, for both."""
         super().__init__(node)
         self.file = file
         self.writable = writable
+        self._former: list[File] = []
 
     def reopen(self, file: File) -> None:
         """Go on with `file`, which is open for writing too."""
         with self.lock:
-            old, self.file, self.writable = self.file, file, True
-        old.close()
+            self._former.append(self.file)  # somebody may be reading from it
+            self.file, self.writable = file, True
 
     def read(self, size: int, offset: int) -> bytes:
         """See `OpenFile.read`."""
@@ -112,18 +117,20 @@ class InPlaceFile(OpenFile):
 
     def close(self) -> None:
         """See `OpenFile.close`."""
-        self.file.close()
+        for file in (*self._former, self.file):
+            file.close()
 
 
 class SpooledFile(OpenFile):
     """A node whose content is copied to the spool when it is needed, and stored whole when it is flushed."""
 
-    def __init__(self, node: Node, storage: Storage, spool: Spool, source: File | None) -> None:
-        """Over `source`, the storage's file opened for reading, or new and dirty for None."""
+    def __init__(self, node: Node, storage: Storage, content: SpoolFile, source: File | None) -> None:
+        """Over `source`, the storage's file opened for reading, or new and dirty for None; `content` is empty yet."""
         super().__init__(node)
         self._storage = storage
         self._source = source
-        self._content: SpoolFile = spool.open()
+        self._is_begun = False
+        self._content = content
         self.dirty = source is None
         self.mtime_ns = time.time_ns()
 
@@ -165,6 +172,9 @@ class SpooledFile(OpenFile):
             return
         with self.lock:
             if self._source is not None:
+                if self._is_begun:  # and broke off: what is left of it is not the content
+                    self._source.seek(0)
+                self._is_begun = True
                 self._content.fill(_chunks(self._source))
                 self._drop_source()
 
@@ -193,6 +203,9 @@ class SpooledFile(OpenFile):
     def _changed(self) -> None:
         self.dirty = True
         self.mtime_ns = time.time_ns()
+        kept = self.node.kept
+        if kept is not None:
+            kept.mtime_ns = kept.ctime_ns = None
 
     def _drop_source(self) -> None:
         if self._source is not None:
