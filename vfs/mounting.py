@@ -74,7 +74,10 @@ class Mount:
         self.mountpoint = mountpoints.absolute(mountpoint)
         mountpoints.prepare(self.mountpoint)
         transport_class = load(transport)
-        self.filesystem = _filesystem(self.storage, self.options)
+        try:
+            self.filesystem = _filesystem(self.storage, self.options)
+        except OSError as error:
+            raise MountError(f"the storage {self.source!r} does not answer: {error}") from error
         self.transport = transport_class(self.filesystem, self.mountpoint, self.options, self.source)
         self._thread = threading.Thread(target=self._serve, name=f"vfs {self.mountpoint}", daemon=True)
         self._ended = threading.Event()
