@@ -13,6 +13,7 @@ from contextlib import ExitStack
 from pathlib import Path
 
 import pytest
+from kernel import KINDS, Verbs, filesystem_of
 from places import CAN, Place, Server
 from rescue import Rescue, abort_below
 
@@ -111,3 +112,12 @@ def serve(mounts_folder: Path, rescue: None) -> Iterator[Callable[..., Server]]:
         if one.is_mounted:
             one.run("unmount", str(one.mountpoint), "--lazy", check=False)
         one.forget_log()
+
+
+@pytest.fixture(params=KINDS)
+def verbs(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[Verbs]:
+    """The verbs of a filesystem without a mount, over each kind of storage."""
+    caller = Verbs(filesystem_of(request.param, tmp_path))
+    yield caller
+    caller.close_all()
+    caller.filesystem.close()
