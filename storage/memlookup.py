@@ -84,8 +84,9 @@ class Lookup:
         """Where `name` is or would be, which is nowhere for the root: OSError (EBUSY)."""
         if not name:
             fail(errno.EBUSY, name)
-        above, _, leaf = name.rpartition("/")
-        if leaf in _NEVER_A_NAME or not (name.isascii() and len(name) <= _NAME_MAX) or "\0" in leaf:
+        above, slash, leaf = name.rpartition("/")
+        harmless = name.isascii() and len(name) <= _NAME_MAX and leaf not in _NEVER_A_NAME and "\0" not in leaf
+        if not harmless or (slash and not above):
             components(name)
         directory = self.root if not above else self.find_directory(above)
         return Place(directory, leaf, directory.entries.get(leaf))

@@ -21,11 +21,11 @@ from storage.entry import Entry
 from storage.files import File
 from storage.memfile import MemoryFile, MemoryIO
 from storage.memlookup import fail
-from storage.memnodes import Directory, Inode, RegularFile
+from storage.memnodes import Directory, Inode, RegularFile, Symlink
 from storage.memsurface import MemoryOperations
 from storage.memtree import MemoryTree
 from storage.mixins import StorageSettingsMixin
-from storage.names import safe_join, split_name
+from storage.names import join_name, safe_join, split_name
 
 _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 _TO_NORMALISE = frozenset({"", ".", ".."})
@@ -184,15 +184,17 @@ class InMemoryStorage(StorageSettingsMixin, MemoryOperations):
         return True
 
     def listdir(self, path: str) -> tuple[list[str], list[str]]:
-        """The names in a directory: those of directories, and those of everything else."""
+        """The names in a directory: those of directories and links to such, and those of everything else."""
         directories: list[str] = []
         files: list[str] = []
         with self._tree.lock:
-            node = self._node(self._plain(path))
+            plain = self._plain(path)
+            node = self._node(plain)
             if not isinstance(node, Directory):
                 raise _FileInTheWayError(self.path(path))
             for name, child in node.entries.items():
-                (directories if isinstance(child, Directory) else files).append(name)
+                end = self._linked(join_name(plain, name)) if isinstance(child, Symlink) else child
+                (directories if isinstance(end, Directory) else files).append(name)
         return directories, files
 
     def size(self, name: str) -> int:
@@ -239,7 +241,22 @@ class InMemoryStorage(StorageSettingsMixin, MemoryOperations):
         try:
             return self._tree.find(self._tree.follow(plain))
         except NotADirectoryError as error:
-            raise _FileInTheWayError(self.path(plain)) from error
+            raise self._in_the_way(plain) from error
+
+    def _in_the_way(self, plain: str) -> _FileInTheWayError:
+        """The error for a name that has a file among its directories (the lock is held)."""
+        above, _ = split_name(plain)
+        with contextlib.suppress(NotADirectoryError):
+            self._tree.find(self._tree.follow(above))
+            return _FileInTheWayError(self.path(above))
+        return self._in_the_way(above)
+
+    def _linked(self, plain: str) -> Inode | None:
+        """What a symbolic link leads to, if anything (the lock is held)."""
+        try:
+            return self._node(plain)
+        except OSError:
+            return None
 
     def _entry(self, name: str) -> Entry:
         plain = self._plain(name)
@@ -268,6 +285,8 @@ class InMemoryStorage(StorageSettingsMixin, MemoryOperations):
         A file that had the name leaves its mode and owner to the new one, and lives on in its handles.
         VersionMismatchError, FileExistsError, IsADirectoryError.
         """
+        if not self.in_place:  # a subclass's save() may change the content on its way
+            return super().replace(name, content, if_version=if_version, if_absent=if_absent)
         self._tree.check(name, if_version, if_absent)  # before the content is read for nothing
         with self._received(content if isinstance(content, Content) else File(content, name)) as node:
             with self._tree.lock:
