@@ -113,8 +113,7 @@ class FileSystem:
         if changes and (self.names.is_ahead(node) or not self.contents.keeps_attributes):
             self.names.keep(node, changes)
         elif changes and not self.contents.set_attributes(node, changes):
-            with self.tree.reading(node) as path:
-                self.storage.set_attributes(path, **changes)
+            self._set_stored_attributes(node, changes)
         self.names.touch(node)
         return self.getattr(node)
 
@@ -427,6 +426,13 @@ class FileSystem:
         if target is not None and not flags and node.is_dir != target.is_dir:
             code = errno.ENOTDIR if node.is_dir else errno.EISDIR
             raise OSError(code, os.strerror(code))
+
+    def _set_stored_attributes(self, node: Node, changes: dict[str, int]) -> None:
+        try:
+            with self.tree.reading(node) as path:
+                self.storage.set_attributes(path, **changes)
+        except NamelessError:
+            self.names.keep(node, changes)
 
     def _rename_stored(self, node: Node, src: str, dst: str, flags: int) -> None:
         """The storage's half of a rename, for a node that is in the storage at all.

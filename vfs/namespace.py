@@ -244,7 +244,7 @@ class Namespace:
         """Keep attributes of `node` in the mount: mode, uid, gid, atime_ns, mtime_ns."""
         with self.tree.lock:
             node.kept = node.kept or Kept()
-            node.pinned = True
+            node.pinned = bool(node.links)  # what has no name goes with its last handle
             for key, value in changes.items():
                 setattr(node.kept, key, value)
             node.kept.ctime_ns = time.time_ns()

@@ -25,7 +25,7 @@ IS_ROOT = os.geteuid() == 0
 LINKS = frozenset({"hard links", "symlinks", "nodes"})
 """Names for things other than content: hard links, symbolic links, FIFOs and devices."""
 CAN: dict[str, frozenset[str]] = {
-    "plain": LINKS | {"in place", "local", "backslashes", "xattr", "exchange", "unlinked attributes"},
+    "plain": LINKS | {"in place", "local", "backslashes", "xattr", "exchange"},
     "memory": LINKS | {"in place", "backslashes"},
     "files": LINKS | {"in place", "local", "backslashes"},
     "scanned": LINKS | {"local", "backslashes"},
