@@ -165,6 +165,8 @@ class InMemoryStorage(StorageSettingsMixin, MemoryOperations):
 
     def delete(self, name: str) -> None:
         """Delete the file, or the directory with all that is in it; nothing happens when there is none."""
+        if not name:
+            raise ValueError("The name must be given to delete().")
         plain = self._plain(name)
         try:
             with self._tree.lock:

@@ -12,7 +12,7 @@ import stat as _stat
 
 from storage.base import RENAME_EXCHANGE, RENAME_NOREPLACE
 from storage.entry import Entry, Kind
-from storage.exceptions import DirectoryNotEmptyError, VersionMismatchError
+from storage.exceptions import DirectoryNotEmptyError, SuspiciousFileOperation, VersionMismatchError
 from storage.memlookup import Lookup, Place, components, fail
 from storage.memnodes import Directory, Inode, RegularFile, Special, Symlink
 
@@ -102,6 +102,10 @@ class MemoryTree(Lookup):
         """A new symbolic link to `target`, which is kept as it is; FileExistsError."""
         if not target or "\0" in target:
             fail(errno.ENOENT if not target else errno.EINVAL, name)
+        try:
+            os.fsencode(target)
+        except UnicodeEncodeError as error:
+            raise SuspiciousFileOperation(f"{target!r} stands for no bytes") from error
         with self.lock:
             place = self._free_place(name)
             now = self.now()

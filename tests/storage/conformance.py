@@ -203,6 +203,12 @@ class Deleting:
         storage.delete("missing")
         storage.delete("missing/below")
 
+    def test_the_root_is_not_deleted(self, storage: Storage) -> None:
+        put(storage, "kept")
+        with pytest.raises(ValueError, match="name must be given"):
+            storage.delete("")
+        assert storage.exists("kept")
+
 
 class Names:
     @pytest.mark.parametrize("name", ["../up", "a/../../up", "/etc/passwd", "nul\0"])

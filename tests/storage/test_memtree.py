@@ -189,6 +189,8 @@ class TestTree:
                 storage.stat(name)
         with pytest.raises(SuspiciousFileOperation):
             storage.create("\ud800")  # stands for no bytes
+        with pytest.raises(SuspiciousFileOperation):
+            storage.symlink("\ud800", "link")
         deep = "/".join(["d" * 200] * 5)
         storage.save(f"{deep}/f", ContentFile(b""))
         assert storage.stat(f"{deep}/f").is_file
