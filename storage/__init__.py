@@ -16,28 +16,42 @@ from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from storage.base import RENAME_EXCHANGE, RENAME_NOREPLACE, Storage, Subscription
-    from storage.conf import override_settings, setting_changed, settings
-    from storage.entry import Change, Entry, Kind, Usage
-    from storage.exceptions import (
-        DirectoryNotEmptyError,
-        ImproperlyConfigured,
-        InvalidStorageError,
-        NameTooLongError,
-        StorageFullError,
-        SuspiciousFileOperation,
-        SuspiciousOperation,
-        VersionMismatchError,
+    from storage.base import (
+        RENAME_EXCHANGE as RENAME_EXCHANGE,
+        RENAME_NOREPLACE as RENAME_NOREPLACE,
+        Storage as Storage,
+        Subscription as Subscription,
     )
-    from storage.files import ContentFile, File, FileProxyMixin
-    from storage.filesystem import FileSystemStorage
-    from storage.handler import DefaultStorage, StorageHandler, default_storage, storages
-    from storage.locks import LOCK_EX, LOCK_NB, LOCK_SH, lock, unlock
-    from storage.memory import InMemoryStorage
-    from storage.move import file_move_safe
-    from storage.names import get_valid_filename, validate_file_name
-    from storage.remote.django import DjangoStorage, adapt
-    from storage.temp import NamedTemporaryFile, gettempdir
+    from storage.conf import (
+        override_settings as override_settings,
+        setting_changed as setting_changed,
+        settings as settings,
+    )
+    from storage.entry import Change as Change, Entry as Entry, Kind as Kind, Usage as Usage
+    from storage.exceptions import (
+        DirectoryNotEmptyError as DirectoryNotEmptyError,
+        ImproperlyConfigured as ImproperlyConfigured,
+        InvalidStorageError as InvalidStorageError,
+        NameTooLongError as NameTooLongError,
+        StorageFullError as StorageFullError,
+        SuspiciousFileOperation as SuspiciousFileOperation,
+        SuspiciousOperation as SuspiciousOperation,
+        VersionMismatchError as VersionMismatchError,
+    )
+    from storage.files import ContentFile as ContentFile, File as File, FileProxyMixin as FileProxyMixin
+    from storage.filesystem import FileSystemStorage as FileSystemStorage
+    from storage.handler import (
+        DefaultStorage as DefaultStorage,
+        StorageHandler as StorageHandler,
+        default_storage as default_storage,
+        storages as storages,
+    )
+    from storage.locks import LOCK_EX as LOCK_EX, LOCK_NB as LOCK_NB, LOCK_SH as LOCK_SH, lock as lock, unlock as unlock
+    from storage.memory import InMemoryStorage as InMemoryStorage
+    from storage.move import file_move_safe as file_move_safe
+    from storage.names import get_valid_filename as get_valid_filename, validate_file_name as validate_file_name
+    from storage.remote.django import DjangoStorage as DjangoStorage, adapt as adapt
+    from storage.temp import NamedTemporaryFile as NamedTemporaryFile, gettempdir as gettempdir
 
 __distribution__ = "storage-vfs"
 """What tells this package from others that are called `storage`."""
@@ -68,22 +82,7 @@ _NAMES_OF = {
 }
 _MODULE_OF = {name: module for module, names in _NAMES_OF.items() for name in names}
 
-__all__ = [  # noqa: RUF022  in the order of _NAMES_OF
-    "RENAME_EXCHANGE", "RENAME_NOREPLACE", "Storage", "Subscription",
-    "override_settings", "setting_changed", "settings",
-    "Change", "Entry", "Kind", "Usage",
-    "DirectoryNotEmptyError", "ImproperlyConfigured", "InvalidStorageError", "NameTooLongError",
-    "StorageFullError", "SuspiciousFileOperation", "SuspiciousOperation", "VersionMismatchError",
-    "ContentFile", "File", "FileProxyMixin",
-    "FileSystemStorage",
-    "DefaultStorage", "StorageHandler", "default_storage", "storages",
-    "LOCK_EX", "LOCK_NB", "LOCK_SH", "lock", "unlock",
-    "InMemoryStorage",
-    "file_move_safe",
-    "get_valid_filename", "validate_file_name",
-    "DjangoStorage", "adapt",
-    "NamedTemporaryFile", "gettempdir",
-]  # fmt: skip
+__all__ = sorted(_MODULE_OF)
 
 
 def __getattr__(name: str) -> Any:

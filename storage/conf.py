@@ -24,9 +24,11 @@ from typing import Any, TypeVar
 
 from storage.django_project import DjangoProject
 from storage.exceptions import ImproperlyConfigured
-from storage.global_settings import DEFAULT_STORAGE_ALIAS as DEFAULT_STORAGE_ALIAS
-from storage.global_settings import SETTINGS
-from storage.global_settings import STATICFILES_STORAGE_ALIAS as STATICFILES_STORAGE_ALIAS
+from storage.global_settings import (
+    DEFAULT_STORAGE_ALIAS as DEFAULT_STORAGE_ALIAS,
+    SETTINGS,
+    STATICFILES_STORAGE_ALIAS as STATICFILES_STORAGE_ALIAS,
+)
 from storage.signals import Signal
 from storage.sources import Found, Source, find_files
 

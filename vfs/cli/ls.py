@@ -8,8 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from vfs.cli import entries as texts
-from vfs.cli import output
+from vfs.cli import entries as texts, output
 from vfs.cli.errors import Failures
 from vfs.cli.names import escape
 from vfs.cli.places import Place, place_of
