@@ -145,7 +145,7 @@ class Beneath:
 
         SuspiciousFileOperation for one outside, unless `outside`: then below the directory that it is in.
         """
-        real = os.path.realpath(self._prefix + name)
+        real = _realpath(self._prefix + name)
         inside = self._inside(real)
         if inside is not None:
             return self, inside
@@ -210,14 +210,24 @@ class Beneath:
         return real[len(prefix) :] if real.startswith(prefix) else None
 
 
+def _realpath(path: str) -> str:
+    """os.path.realpath(), which fails where a link turns into something else between two of its steps."""
+    for _ in range(_ATTEMPTS - 1):
+        try:
+            return os.path.realpath(path)
+        except OSError as error:
+            if error.errno not in (errno.EINVAL, errno.ENOENT):
+                raise
+    return os.path.realpath(path)
+
+
 def _openat2_strictly(root: int, name: str, flags: int, mode: int) -> int:
     try:
         return openat2(root, name, flags, mode, RESOLVE_BENEATH | RESOLVE_NO_SYMLINKS)
     except OSError as error:
-        # These flags have an answer of their own for a link in the last component, so one of the others is one.
-        if error.errno == errno.ELOOP and flags & (_O_PATH | os.O_DIRECTORY | os.O_EXCL):
-            raise NotADirectoryError(errno.ENOTDIR, os.strerror(errno.ENOTDIR), name) from error
-        raise
+        if error.errno != errno.ELOOP:
+            raise
+    return _walk(root, name, flags, mode)  # which tells a link on the way from one at the end
 
 
 def _walk(root: int, name: str, flags: int, mode: int) -> int:
