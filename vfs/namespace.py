@@ -48,6 +48,7 @@ class Namespace:
         self.storage = storage
         self.cache_seconds = cache_seconds
         self.name_max = storage.name_max
+        self._forbidden = frozenset(f"/\0{storage.name_forbidden}")
         self.real_directories = supports(storage, "mkdir")
         root = storage.stat("")
         self.tree = Tree(root)
@@ -58,8 +59,11 @@ class Namespace:
         for name in names:
             if len(name) > self.name_max or (not name.isascii() and len(os.fsencode(name)) > self.name_max):
                 raise NameTooLongError(name)
-            if name in {"", ".", ".."} or "/" in name or "\0" in name:
+            if not self._is_name(name):
                 raise OSError(errno.EINVAL, "not the name of an entry", name)
+
+    def _is_name(self, name: str) -> bool:
+        return name not in {"", ".", ".."} and self._forbidden.isdisjoint(name)
 
     # -- what is known
 
@@ -143,10 +147,10 @@ class Namespace:
         with self.tree.reading(node) as path:
             try:
                 for entry in self.storage.scandir(path):
-                    if entry.name in {"", ".", ".."} or "/" in entry.name or "\0" in entry.name:
-                        logger.warning("left out of the listing of %r: the name %r cannot be shown", path, entry.name)
-                    else:
+                    if self._is_name(entry.name):
                         entries[entry.name] = entry
+                    else:
+                        logger.warning("left out of the listing of %r: the name %r cannot be shown", path, entry.name)
             except FileNotFoundError:
                 if not node.virtual:
                     raise
@@ -234,11 +238,12 @@ class Namespace:
             self.removed_from(parent)
 
     def removed_from(self, parent: Node) -> None:
-        """An entry of `parent` is gone; a directory that no object shows any more lives on in the mount."""
-        if not self.real_directories and parent is not self.tree.root:
-            with self.tree.lock:
-                parent.virtual = parent.pinned = True
-        self.touch(parent)
+        """An entry of `parent` is gone; directories that no object shows any more live on in the mount."""
+        with self.tree.lock:
+            if not self.real_directories:
+                for directory in self.tree.ancestry((parent,)):
+                    directory.virtual = directory.pinned = directory is not self.tree.root
+            self.touch(parent)
 
     def keep(self, node: Node, changes: dict[str, int]) -> None:
         """Keep attributes of `node` in the mount: mode, uid, gid, atime_ns, mtime_ns."""
