@@ -49,6 +49,11 @@ class Storage(DjangoAPI):
         """Whether what is written to `open(name, "r+b")` is the content itself, so that `save()` is not needed."""
         return False
 
+    @property
+    def name_forbidden(self) -> str:
+        r"""The characters, besides '/' and NUL, that no name may have: Django's `save()` takes "\\" for a separator."""
+        return "" if self.in_place else "\\"
+
     def stat(self, name: str) -> Entry:
         """What there is under `name`; FileNotFoundError, or NotADirectoryError below a file.
 

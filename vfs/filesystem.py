@@ -194,10 +194,13 @@ class FileSystem:
             return self.storage.readlink(path)
 
     def link(self, node: Node, parent: Node, name: str) -> tuple[Node, Attributes]:
-        """Give `node` one more name; counts one lookup."""
+        """Give `node` one more name; counts one lookup.
+
+        PermissionError where contents are stored as whole objects: what one name gets, the other would not show.
+        """
         self._check_writable(name)
-        if self.names.is_ahead(node) and node.file is not None:
-            self.contents.store(node.file)
+        if node.kind is Kind.FILE and not self.contents.in_place:
+            raise PermissionError(errno.EPERM, "this storage has no hard links", name)
         with self.tree.changing((node, parent), ()):
             source = self.tree.path(node)
             made = self.names.make(parent, name, lambda path: self.storage.link(source, path), "hard links")
@@ -452,6 +455,8 @@ class FileSystem:
                 raise OSError(errno.EXDEV, "the storage cannot rename directories", src) from error
             else:
                 raise OSError(errno.EINVAL, "the storage cannot do that", src) from error
+        if node.kind is Kind.FILE and node.identity is None:
+            self.names.copied(node, dst)
 
     def _unlink_stored(self, path: str, *, missing_ok: bool) -> None:
         """The storage's half of an unlink; what is not stored yet may all the same cover something that is."""

@@ -229,6 +229,14 @@ class Namespace:
             node.entry = entry  # the change is ours, and takes nothing from what the mount keeps
             self.learn(node, entry)
 
+    def copied(self, node: Node, path: str) -> None:
+        """The storage has renamed `node` to `path` by a copy, which looks new: the mount keeps its time of change."""
+        entry = self.storage.stat(path)
+        with self.tree.lock:
+            old, node.entry = node.entry, entry
+            if old is not None and old.mtime_ns is not None and not self.is_ahead(node):
+                self.keep(node, {} if node.kept and node.kept.mtime_ns is not None else {"mtime_ns": old.mtime_ns})
+
     def removed(self, parent: Node, name: str) -> None:
         """The mount has taken `name` from `parent`, in the storage and here."""
         with self.tree.lock:

@@ -22,16 +22,16 @@ HERE = Path(__file__).parent
 START_SECONDS = 30
 
 IS_ROOT = os.geteuid() == 0
-LINKS = frozenset({"hard links", "symlinks", "nodes"})
-"""Names for things other than content: hard links, symbolic links, FIFOs and devices."""
+ALL = frozenset({"symlinks", "nodes", "directories", "in place", "hard links", "backslashes"})
 CAN: dict[str, frozenset[str]] = {
-    "plain": LINKS | {"in place", "local", "backslashes", "xattr", "exchange"},
-    "memory": LINKS | {"in place", "backslashes"},
-    "files": LINKS | {"in place", "local", "backslashes"},
-    "scanned": LINKS | {"local", "backslashes"},
+    "plain": ALL | {"local", "xattr", "rename flags"},
+    "memory": ALL,
+    "files": ALL | {"local"},
+    "scanned": frozenset({"symlinks", "nodes", "directories", "local"}),
     "objects": frozenset(),
 }
-"""What a place of each kind can do. "in place": content is written where it is. "local": it lies in a local folder."""
+"""What a place of each kind can do. "nodes": FIFOs, sockets and devices. "in place": content is written where it is.
+"local": it lies in a local folder."""
 MOUNTED = tuple(kind for kind in CAN if kind != "plain")
 
 

@@ -268,14 +268,19 @@ class FusepyTransport(Transport):
 
     def _getattr(self, path: bytes, out: Any) -> None:
         if path == b"/" or path in self._hidden:
-            _fill(out, self.filesystem.getattr(self._hidden.get(path, self.filesystem.root)))
+            _fill(out, self._attributes(path, self._hidden.get(path, self.filesystem.root)))
             return
         node, attributes = self.filesystem.lookup(*self._parent(path))
         self.filesystem.forget(node)
         _fill(out, attributes)
 
-    def _fgetattr(self, _path: bytes | None, out: Any, info: Any) -> None:
-        _fill(out, self.filesystem.getattr(self._handle(info).node))
+    def _fgetattr(self, path: bytes | None, out: Any, info: Any) -> None:
+        _fill(out, self._attributes(path, self._handle(info).node))
+
+    def _attributes(self, path: bytes | None, node: Node) -> Attributes:
+        """The attributes of `node`, with a link more for libfuse to take away where it has hidden a file itself."""
+        attributes = self.filesystem.getattr(node)
+        return attributes._replace(nlink=attributes.nlink + 1) if path in self._hidden else attributes
 
     def _chmod(self, path: bytes, mode: int) -> None:
         with self._at(path) as node:
