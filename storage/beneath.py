@@ -99,18 +99,17 @@ class Beneath:
 
     def path(self, name: str) -> str:
         """The absolute path of an entry, for messages."""
-        return self._prefix + name
+        return self._prefix + name if name else self.location
 
     def place(self, name: str, *, follow: bool = False) -> Place:
         """Open the parent of an entry; `follow` allows links on the way to it, never in the last component.
 
         FileNotFoundError, NotADirectoryError when there is no such parent.
         """
-        path = self._prefix + name
         directory, _, last = name.rpartition("/")
         if not directory:
-            return Place(None, path if name else path + ".", path)
-        return Place(self.open(directory, DIRECTORY, follow=follow), last, path)
+            return Place(None, self._prefix + (name or "."), self.path(name))
+        return Place(self.open(directory, DIRECTORY, follow=follow), last, self.path(name))
 
     def open(self, name: str, flags: int, mode: int = 0, *, follow: bool = False) -> int:
         """Open an entry with the `flags` and `mode` of os.open(); the descriptor. A link is followed with `follow`."""

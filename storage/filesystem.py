@@ -263,7 +263,8 @@ class FileSystemStorage(LocalTree):
             return open_directory(beneath, parent, self.directory_permissions_mode, follow=True)
         except (FileExistsError, NotADirectoryError) as error:
             # Django's error for a file in the way is another one than for a file further up.
-            beneath.stat(parent, follow=False)
+            if parent:
+                beneath.stat(parent)
             raise FileInTheWayError(beneath.path(parent)) from error
 
     @property

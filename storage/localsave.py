@@ -149,7 +149,6 @@ def _make_directory(beneath: Beneath, name: str, mode: int | None, follow: bool)
 
 def _make_from_outside(path: str, mode: int | None) -> None:
     """Make the location, and with it a directory right in it, by path: nothing on the way is another's to swap."""
-    path = path.rstrip("/") or "/"
     missing = []
     above = path
     while not os.path.lexists(above):

@@ -56,9 +56,8 @@ class TestDraft:
         assert (tmp_path / "file").read_bytes() == b"whole"
 
     def test_leaves_nothing_when_it_is_not(self, directory: int, tmp_path: Path) -> None:
-        with pytest.raises(ZeroDivisionError), Draft(directory) as draft:
+        with Draft(directory) as draft:
             os.write(draft.fd, b"half")
-            _ = 1 / 0
         assert names(tmp_path) == []
 
     def test_never_takes_a_name_from_another_file(self, directory: int, tmp_path: Path) -> None:
@@ -108,7 +107,8 @@ def test_a_draft_that_is_swept_before_its_lock_is_made_again(
     directory: int, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(atomic, "_O_TMPFILE", 0)
-    lock, swept = atomic._lock, []
+    lock = atomic._lock
+    swept: list[str] = []
 
     def sweep_first(fd: int, operation: int) -> bool:
         if not swept:

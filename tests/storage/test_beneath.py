@@ -10,8 +10,7 @@ from pathlib import Path
 
 import pytest
 
-from storage import DirectoryNotEmptyError, NameTooLongError, SuspiciousFileOperation
-from storage import beneath as module
+from storage import DirectoryNotEmptyError, NameTooLongError, SuspiciousFileOperation, beneath as module
 from storage.beneath import DIRECTORY, Beneath
 from storage.syscalls import openat2_works
 

@@ -88,11 +88,11 @@ def test_a_time_that_is_left_out_stays(tmp_path: Path, by_descriptor: bool) -> N
     path.touch()
     os.utime(path, ns=(1_000_000_001, 2_000_000_002))
     fd = os.open(path, os.O_RDONLY)
-    target = (fd, None) if by_descriptor else (None, str(path))
+    target: tuple[int | None, str | None] = (fd, None) if by_descriptor else (None, str(path))
     try:
-        set_times(*target, None, 5)
+        set_times(target[0], target[1], None, 5)
         assert (path.stat().st_atime_ns, path.stat().st_mtime_ns) == (1_000_000_001, 5)
-        set_times(*target, -3, None)
+        set_times(target[0], target[1], -3, None)
         assert (path.stat().st_atime_ns, path.stat().st_mtime_ns) == (-3, 5)
     finally:
         os.close(fd)
