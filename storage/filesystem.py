@@ -7,6 +7,7 @@ This module is Django's part of it; a filesystem's operations are in `storage.lo
 from __future__ import annotations
 
 import errno
+import io
 import os
 import stat
 from collections.abc import Iterator
@@ -158,7 +159,9 @@ class FileSystemStorage(LocalTree):
     def _open(self, name: str, mode: str = "rb") -> File:
         located = self._located(name)
         opener = self._opener(located)
-        return LocalFile(open(self._beneath.path(located), mode, opener=opener), opener=opener)
+        # With the size of the buffer given open() need not ask whether it is a terminal.
+        stream = open(self._beneath.path(located), mode, io.DEFAULT_BUFFER_SIZE, opener=opener)
+        return LocalFile(stream, opener=opener)
 
     def _opener(self, plain: str) -> Opener:
         """How the builtin open() is to open an entry: below the location, and without waiting for anybody.
