@@ -115,13 +115,4 @@ def main(args: Sequence[str] | None = None) -> int:
         code = errors.report(error)
     finally:
         logging.shutdown()
-    code = code if isinstance(code, int) else 0
-    if _has_threads():  # interrupted twice: the interpreter would wait for them
-        os._exit(code)
-    return code
-
-
-def _has_threads() -> bool:
-    """Whether threads of a crew are still busy."""
-    work = sys.modules.get("vfs.cli.work")
-    return work is not None and work.is_unfinished()
+    return code if isinstance(code, int) else 0

@@ -27,6 +27,8 @@ def destinations(
     for source_target, source in sources:
         destination = place / source.last if into and not source_target.is_content else place
         with failures.catching(f"{source.shown} -> {destination.shown}"):
+            if target.says_directory and not into and not source.stat().is_dir:
+                raise CommandError(f"there is no directory {place.shown}")
             _check(source, destination)
             if destination.name in taken and not source_target.is_content:
                 raise CommandError("another one of these goes there")

@@ -10,7 +10,7 @@ from vfs.cli import output, progress
 from vfs.cli.copying import Copier, Manner
 from vfs.cli.destinations import Pair, destinations
 from vfs.cli.errors import CommandError, Failures
-from vfs.cli.places import Place, place_of
+from vfs.cli.places import LocalPlace, Place, place_of
 from vfs.cli.progress import Progress
 from vfs.cli.removing import Remover
 from vfs.cli.targets import Target, TargetParam
@@ -68,6 +68,8 @@ class _Mover:
             return False
         if source.storage is target.storage and self._rename(source, target):
             return True
+        if isinstance(target, LocalPlace) and target.is_device():
+            raise CommandError("the destination is no plain file: what is written there cannot be read again")
         if existing is not None and source.stat().is_dir != existing.is_dir:
             raise CommandError("one is a directory, the other is not")
         if existing is not None and existing.is_dir and next(iter(target.scandir()), None) is not None:

@@ -203,7 +203,8 @@ class LocalPlace(Place):
     def store(self, content: Any, *, mode: int | None, if_absent: bool) -> None:
         """Put the content there, whole or not at all, with `mode` less the umask, or the mode of what is replaced.
 
-        FileExistsError, IsADirectoryError. What is neither file nor directory, as /dev/null, is written to.
+        FileExistsError, IsADirectoryError. What is neither file nor directory, as /dev/null, is written to and never
+        replaced, also where a link leads to it, as /dev/stdout does.
         """
         from storage.localsave import Attributes
 
@@ -211,12 +212,17 @@ class LocalPlace(Place):
         if existing is not None and (if_absent or existing.is_dir):
             code = errno.EEXIST if if_absent else errno.EISDIR
             raise OSError(code, os.strerror(code), self.path)
-        if existing is None or is_link(existing):
-            self._write_new(content, Attributes((0o666 if mode is None else mode & 0o777) & ~umask()), if_absent)
-        elif existing.is_file:
-            self._write_new(content, Attributes(existing.mode, existing.uid, existing.gid), if_absent)
-        else:
+        if self.is_device():
             self._write_into(content)
+        elif existing is None or is_link(existing):
+            self._write_new(content, Attributes((0o666 if mode is None else mode & 0o777) & ~umask()), if_absent)
+        else:
+            self._write_new(content, Attributes(existing.mode, existing.uid, existing.gid), if_absent)
+
+    def is_device(self) -> bool:
+        """Whether there is something that is neither file nor directory, or a link to such a thing."""
+        reached = self.find(follow=True)
+        return reached is not None and not reached.is_file and not reached.is_dir
 
     def _write_into(self, content: Any) -> None:
         with open(self.path, "wb") as device:

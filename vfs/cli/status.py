@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import threading
 import time
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -17,6 +18,8 @@ if TYPE_CHECKING:
     from vfs.records import Record
 
 _NAMES_SHOWN = 5
+_PATIENCE = 5.0
+"""How many seconds a mount may take to answer; one that hangs must not hide the others."""
 
 
 @click.command(
@@ -40,7 +43,7 @@ def command(mountpoint: Path | None, as_json: bool) -> int:
     from vfs.records import records
 
     found = records() if mountpoint is None else [_record_at(mountpoint)]
-    reports = [_report(record) for record in found]
+    reports = _reports(found)
     dead = [] if mountpoint is not None else _dead(found)
     if as_json:
         output.json_array(reports + [{"mountpoint": path, "error": "its process is dead"} for path in dead])
@@ -72,18 +75,35 @@ def _dead(found: list[Record]) -> list[str]:
     return [path for path in ours if is_stale(Path(path))]
 
 
-def _report(record: Record) -> dict[str, Any]:
-    """All that is known of a mount; with "error" where its process does not answer."""
+def _reports(found: list[Record]) -> list[dict[str, Any]]:
+    """All that is known of each mount; with "error" where its process does not answer in time."""
     import dataclasses
 
-    report = dataclasses.asdict(record)
-    report["age"] = round(time.time() - record.started, 3)
-    report["memory"] = _memory(record.pid)
+    answers: list[dict[str, Any]] = [{"error": f"it does not answer within {_PATIENCE:g} s"} for _ in found]
+    threads = [
+        threading.Thread(target=_ask, args=(record, answers, index), daemon=True) for index, record in enumerate(found)
+    ]
+    for thread in threads:
+        thread.start()
+    deadline = time.monotonic() + _PATIENCE
+    for thread in threads:
+        thread.join(max(0.0, deadline - time.monotonic()))
+    return [
+        {
+            **dataclasses.asdict(record),
+            "age": round(time.time() - record.started, 3),
+            "memory": _memory(record.pid),
+            **answer,
+        }
+        for record, answer in zip(found, tuple(answers), strict=True)
+    ]
+
+
+def _ask(record: Record, answers: list[dict[str, Any]], index: int) -> None:
     try:
-        report.update(record.ask("status"))
+        answers[index] = record.ask("status")
     except (OSError, ValueError) as error:
-        report["error"] = f"it does not answer: {describe(error)}"
-    return report
+        answers[index] = {"error": f"it does not answer: {describe(error)}"}
 
 
 def _memory(pid: int) -> int | None:

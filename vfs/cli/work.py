@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import io
+import signal
 import threading
-from collections.abc import Callable, Iterable, Sequence
-from concurrent.futures import ThreadPoolExecutor
-from typing import TYPE_CHECKING, BinaryIO, TypeVar
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from contextlib import contextmanager
+from queue import SimpleQueue
+from typing import TYPE_CHECKING, Any, BinaryIO, TypeVar
 
 from vfs.cli.errors import CancelledError, warn
 from vfs.cli.progress import Progress
@@ -17,9 +19,9 @@ if TYPE_CHECKING:
 JOBS = 8
 """How many requests are under way at once where that means to wait for a network."""
 
-_THREADS = "vfs-crew"
-
 Item = TypeVar("Item")
+
+_INTERRUPT = object()
 
 
 def jobs_for(storages: Iterable[Storage]) -> int:
@@ -36,28 +38,68 @@ class Crew:
         self.cancelled = threading.Event()
 
     def work(self, function: Callable[[Item], None], items: Sequence[Item]) -> None:
-        """Call `function` with each item; the first exception, Ctrl-C included, ends it all and is raised."""
+        """Call `function` with each item; the first exception, Ctrl-C included, ends it all and is raised.
+
+        After a Ctrl-C the requests that are under way are waited for, until a second one.
+        """
         if self._jobs <= 1 or len(items) < 2:
             for item in items:
                 function(item)
             return
-        pool = ThreadPoolExecutor(min(self._jobs, len(items)), thread_name_prefix=_THREADS)
-        try:
-            for future in [pool.submit(function, item) for item in items]:
-                future.result()
-        except BaseException as error:
-            self.cancelled.set()
-            pool.shutdown(wait=False, cancel_futures=True)
-            if isinstance(error, KeyboardInterrupt):
+        told: SimpleQueue[Any] = SimpleQueue()
+        rest = iter(items)
+        taking = threading.Lock()
+
+        def member() -> None:
+            try:
+                while not self.cancelled.is_set():
+                    with taking:
+                        item = next(rest, None)
+                    if item is None:
+                        break
+                    function(item)
+                told.put(None)
+            except BaseException as error:  # noqa: BLE001 - handed to the thread that waits
+                told.put(error)
+
+        count = min(self._jobs, len(items))
+        with _interrupts_told_to(told):
+            for number in range(count):
+                # At the end of the process nobody waits for a daemon thread whose request hangs.
+                threading.Thread(target=member, name=f"vfs {number}", daemon=True).start()
+            self._wait_for(count, told)
+
+    def _wait_for(self, members: int, told: SimpleQueue[Any]) -> None:
+        """Return when all members have ended; raise the first exception of one, or KeyboardInterrupt."""
+        failure: BaseException | None = None
+        while members:
+            message = told.get()
+            if message is not _INTERRUPT:
+                members -= 1
+                failure = failure or message
+            elif isinstance(failure, KeyboardInterrupt):
+                raise failure
+            else:
+                failure = KeyboardInterrupt()
                 warn("waiting for the requests that are under way; Ctrl-C again to give them up")
-            pool.shutdown()  # a second Ctrl-C ends this
-            raise
-        pool.shutdown()
+            if failure is not None:
+                self.cancelled.set()
+        if failure is not None:
+            raise failure
 
 
-def is_unfinished() -> bool:
-    """Whether threads of a crew are still busy, because waiting for them was interrupted."""
-    return any(thread.name.startswith(_THREADS) for thread in threading.enumerate())
+@contextmanager
+def _interrupts_told_to(queue: SimpleQueue[Any]) -> Iterator[None]:
+    """Put Ctrl-C into a queue meanwhile, as an exception might come inside one of the locks that threads share."""
+    in_main_thread = threading.current_thread() is threading.main_thread()
+    if not in_main_thread or signal.getsignal(signal.SIGINT) is not signal.default_int_handler:
+        yield
+        return
+    signal.signal(signal.SIGINT, lambda *_: queue.put(_INTERRUPT))  # which is made for use in signal handlers
+    try:
+        yield
+    finally:
+        signal.signal(signal.SIGINT, signal.default_int_handler)
 
 
 class Counted(io.BufferedIOBase):
