@@ -12,6 +12,7 @@ from __future__ import annotations
 
 import contextlib
 import errno
+import logging
 import os
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
@@ -20,7 +21,7 @@ from typing import Any
 from storage.api import DjangoAPI
 from storage.changes import Subscription
 from storage.entry import Entry, Kind, Usage
-from storage.exceptions import SuspiciousFileOperation, VersionMismatchError
+from storage.exceptions import SuspiciousFileOperation, SuspiciousOperation, VersionMismatchError
 from storage.files import File
 from storage.listing import components, nanoseconds
 from storage.names import checked_name, join_name, split_name
@@ -33,6 +34,7 @@ RENAME_EXCHANGE = 2
 """Swap the two names."""
 
 _REQUESTS_AT_ONCE = 8
+_logger = logging.getLogger(__name__)
 
 
 class Storage(DjangoAPI):
@@ -240,10 +242,13 @@ class Storage(DjangoAPI):
             pool.shutdown(cancel_futures=True)
 
     def _file_entry_or_none(self, name: str) -> Entry | None:
-        """The entry of a listed file, or None if it went away since."""
+        """The entry of a listed file, or None if it went away since, or has a name that the backend refuses."""
         try:
             return self._file_entry(name)
         except FileNotFoundError:
+            return None
+        except SuspiciousOperation as error:
+            _logger.warning("%r is listed but cannot be used, and is left out: %s", name, error)
             return None
 
     def _file_entry(self, name: str) -> Entry:

@@ -16,10 +16,12 @@ from __future__ import annotations
 
 import contextlib
 import errno
+import logging
 import os
 import threading
 from collections.abc import Iterator
 from datetime import datetime
+from itertools import filterfalse
 from typing import Any
 
 from storage.base import Storage
@@ -31,6 +33,7 @@ from storage.names import checked_name
 from storage.remote.errors import translating
 from storage.remote.foreign_file import ForeignFile
 
+_logger = logging.getLogger(__name__)
 _ONE_CALL_AT_A_TIME = frozenset({"FTPStorage", "SFTPStorage"})
 _REQUIRED = ("open", "save", "delete", "exists", "listdir", "size")
 
@@ -144,6 +147,17 @@ class DjangoStorage(Storage):
         for name in files:
             yield name.removeprefix(prefix) if name.startswith(f"{prefix}{path}") and "/" in name else name
 
+    def stat(self, name: str) -> Entry:
+        """What there is under `name`; FileNotFoundError, or NotADirectoryError below a file."""
+        return super().stat(_plain(name, allow_root=True))
+
+    def _components(self, path: str) -> tuple[list[str], list[str]]:
+        """The names that can be used; a listing does not fail for one that cannot."""
+        directories, files = super()._components(path)
+        for name in filter(_has_backslash, directories + files):
+            _logger.warning("%r in the listing of %r has a backslash, and is left out", name, path)
+        return list(filterfalse(_has_backslash, directories)), list(filterfalse(_has_backslash, files))
+
     def size(self, name: str) -> int:
         """The file's size in bytes."""
         return int(self._call("size", _plain(name)))
@@ -210,8 +224,12 @@ class DjangoStorage(Storage):
             return function(name, *args, **kwargs)
 
 
+def _has_backslash(name: str) -> bool:
+    return "\\" in name
+
+
 def _plain(name: str, *, allow_root: bool = False) -> str:
     name = checked_name(str(name), allow_root=allow_root)
-    if "\\" in name:
+    if _has_backslash(name):
         raise SuspiciousFileOperation(f"{name!r} has a backslash, which Django's backends take for a separator")
     return name
