@@ -72,19 +72,27 @@ class Namespace:
         file = node.file
         return node.virtual or (file is not None and file.dirty)
 
+    def children_ahead(self, node: Node) -> dict[str, Node]:
+        """What the mount knows more of than the storage does, of the entries of a directory."""
+        with self.tree.lock:
+            return {name: child for name, child in node.children.items() if self.is_ahead(child)}
+
     def find(self, parent: Node, name: str) -> Node:
         """The node called `name` in `parent`; FileNotFoundError, NotADirectoryError below a file."""
         while True:
             known = self.tree.child(parent, name)
             asked = _changes(parent, known)
-            if known is not None and (self.is_ahead(known) or time.monotonic() < known.expires):
-                return known
+            if known is not None and (self.is_ahead(known) or known.writer or time.monotonic() < known.expires):
+                return known  # until a change is done, all is as it was
             try:
                 with self.tree.reading(parent) as directory:
                     entry = self._look(parent, directory, name)
             except (FileNotFoundError, NotADirectoryError):
                 with self.tree.lock:
-                    if self.tree.child(parent, name) is known and _changes(parent, known) == asked:
+                    same = _changes(parent, known) == asked
+                    if known is not None and (known.writer or self.is_ahead(known) or not same):
+                        continue  # while a storage copies or saves, there is nothing at some moments
+                    if same and self.tree.child(parent, name) is known:
                         self.tree.detach(parent, name)
                 raise
             with self.tree.lock:
@@ -164,9 +172,7 @@ class Namespace:
 
         Storages with directories of their own see to what they have.
         """
-        with self.tree.lock:
-            unsaved = any(self.is_ahead(child) for child in node.children.values())
-        if unsaved or (not self.real_directories and self._has_entries(path)):
+        if self.children_ahead(node) or (not self.real_directories and self._has_entries(path)):
             raise DirectoryNotEmptyError(path)
 
     # -- making

@@ -252,8 +252,10 @@ def test_a_file_is_there_at_every_moment_of_being_replaced(place: Place) -> None
         while not stop.is_set():
             try:
                 content = (place / "file").read_text()
-            except FileNotFoundError:
-                content = "missing"
+            except OSError as error:
+                if error.errno == errno.ESTALE:  # replaced twice while it was opened once: to be tried again
+                    continue
+                content = str(error)
             if len(set(content)) != 1 or len(content) != 100:
                 seen.append(content)
 
@@ -331,8 +333,8 @@ def test_a_name_can_be_taken_again_by_something_else(place: Place) -> None:
 
 def test_the_current_directory_may_be_removed(place: Place) -> None:
     (place / "directory").mkdir()
-    printed = place.sh("cd directory && rmdir ../directory && touch file; ls -a ../", check=False)
-    assert "No such file" in printed
+    printed = place.sh("cd directory && rmdir ../directory && touch file", check=False)
+    assert "No such file" in printed or "Stale file handle" in printed
     assert os.listdir(place.path) == []
 
 

@@ -14,6 +14,7 @@ Choices that are not obvious:
   loop is ours.
 - `attr_timeout=0`: libfuse has one kernel inode for each path, so what one hard link changes would stay invisible
   through another.
+- A file that is replaced while its open(2) waits is looked up again: see `Replies`.
 - `atomic_o_trunc`: else the kernel truncates by path before it opens, which would store an empty object first.
 - without `xattr` no callback for it is given, and one ENOSYS keeps the kernel from asking again before each write.
 """
@@ -37,12 +38,8 @@ from vfs.filesystem import Caller, FileSystem
 from vfs.openfile import Handle
 from vfs.options import MountOptions
 from vfs.transports.base import MountError, Transport
+from vfs.transports.libfuse import Arguments, Library, Replies, fuse
 from vfs.tree import Node
-
-try:
-    import fuse
-except OSError as error:  # fusepy looks for libfuse when it is imported
-    raise ImportError("libfuse 2 was not found") from error
 
 UTIME_NOW = (1 << 30) - 1
 UTIME_OMIT = (1 << 30) - 2
@@ -56,51 +53,6 @@ BLOCK_SIZE = 4096
 """Bytes in a block of statfs."""
 
 
-class _Arguments(ctypes.Structure):
-    """libfuse's `struct fuse_args`."""
-
-    _fields_ = [("argc", ctypes.c_int), ("argv", ctypes.POINTER(ctypes.c_char_p)), ("allocated", ctypes.c_int)]
-
-
-class _Library:
-    """The functions of libfuse that are called here, with their types."""
-
-    def __init__(self) -> None:
-        """Look the functions up in the library that fusepy loaded."""
-        pointer, arguments = ctypes.c_void_p, ctypes.POINTER(_Arguments)
-        operations = ctypes.POINTER(fuse.fuse_operations)
-        self.mount = _function("fuse_mount", pointer, ctypes.c_char_p, arguments)
-        self.unmount = _function("fuse_unmount", None, ctypes.c_char_p, pointer)
-        self.new = _function("fuse_new", pointer, pointer, arguments, operations, ctypes.c_size_t, pointer)
-        self.destroy = _function("fuse_destroy", None, pointer)
-        self.session = _function("fuse_get_session", pointer, pointer)
-        self.exited = _function("fuse_session_exited", ctypes.c_int, pointer)
-        self.exit = _function("fuse_session_exit", None, pointer)
-        self.buffer_size = _function("fuse_chan_bufsize", ctypes.c_size_t, pointer)
-        self.receive = _function(
-            "fuse_chan_recv", ctypes.c_int, ctypes.POINTER(pointer), ctypes.c_void_p, ctypes.c_size_t
-        )
-        self.process = _function("fuse_session_process", None, pointer, ctypes.c_void_p, ctypes.c_size_t, pointer)
-        self.descriptor = _function("fuse_chan_fd", ctypes.c_int, pointer)
-        self.context = fuse._libfuse.fuse_get_context
-
-
-def _function(name: str, result: Any, *arguments: Any) -> Any:
-    """A function of libfuse in the version of its API that this module is written to (2.6).
-
-    Linux's libfuse still carries older functions under the same names, and an unversioned lookup finds those.
-    """
-    prototype = ctypes.CFUNCTYPE(result, *arguments)
-    if os.uname().sysname == "Linux":
-        find = ctypes.CDLL(None).dlvsym
-        find.restype, find.argtypes = ctypes.c_void_p, [ctypes.c_void_p, ctypes.c_char_p, ctypes.c_char_p]
-        for version in (b"FUSE_2.6", b"FUSE_2.4", b"FUSE_2.2"):
-            address = find(fuse._libfuse._handle, name.encode(), version)
-            if address:
-                return prototype(address)
-    return prototype((name, fuse._libfuse))
-
-
 class FusepyTransport(Transport):
     """One mount through libfuse 2."""
 
@@ -109,7 +61,8 @@ class FusepyTransport(Transport):
     def __init__(self, filesystem: FileSystem, mountpoint: Path, options: MountOptions, source: str) -> None:
         """See `Transport`."""
         super().__init__(filesystem, mountpoint, options, source)
-        self._library = _Library()
+        self._library = Library()
+        self._replies = Replies(self._library)
         self._handles: dict[int, Handle | Node] = {}
         self._numbers = itertools.count(1)
         self._operations = self._callbacks()
@@ -125,7 +78,7 @@ class FusepyTransport(Transport):
         """See `Transport.mount`."""
         words = [b"vfs", b"-o", ",".join(self._mount_options()).encode()]
         argv = (ctypes.c_char_p * len(words))(*words)
-        arguments = _Arguments(len(words), argv, 0)
+        arguments = Arguments(len(words), argv, 0)
         path = os.fsencode(self.mountpoint)
         self._channel = self._library.mount(path, ctypes.byref(arguments))
         if not self._channel:
@@ -165,11 +118,13 @@ class FusepyTransport(Transport):
         library, channel = self._library, ctypes.c_void_p(self._channel)
         session = library.session(self._fuse)
         size = library.buffer_size(channel)
+        replies = self._replies.channel(channel)
         self._request.buffer = buffer = ctypes.create_string_buffer(size)
         while not library.exited(session):
             length = library.receive(ctypes.byref(channel), buffer, size)
             if length > 0:
-                library.process(session, buffer, length, channel)
+                checked = self._replies.expect(buffer)
+                library.process(session, buffer, length, replies if checked else channel)
             elif length != -errno.EINTR:
                 library.exit(session)  # unmounted, or the device is gone
 
