@@ -149,10 +149,12 @@ class ForeignFile(File):
         copy = tempfile.SpooledTemporaryFile(max_size=_IN_MEMORY)
         try:
             with self._guard, translating(self.name or ""):
-                source = self.file if self._position == 0 else self._reopen()
-                while data := source.read(self.DEFAULT_CHUNK_SIZE):
+                if self._position > 0:  # what has been read of it is gone
+                    self.file.close()
+                    self.file = self._reopen()
+                while data := self.file.read(self.DEFAULT_CHUNK_SIZE):
                     copy.write(data)
-                source.close()
+                self.file.close()
             copy.seek(self._position)
         except BaseException:
             copy.close()
