@@ -21,7 +21,12 @@ from typing import Any
 from storage.api import DjangoAPI
 from storage.changes import Subscription
 from storage.entry import Entry, Kind, Usage
-from storage.exceptions import SuspiciousFileOperation, SuspiciousOperation, VersionMismatchError
+from storage.exceptions import (
+    DirectoryNotEmptyError,
+    SuspiciousFileOperation,
+    SuspiciousOperation,
+    VersionMismatchError,
+)
 from storage.files import File
 from storage.listing import components, nanoseconds
 from storage.names import checked_name, join_name, split_name
@@ -126,14 +131,17 @@ class Storage(DjangoAPI):
         """Give a file or directory another name, over what has that name, by the rules of rename(2).
 
         `flags` is 0, RENAME_NOREPLACE or RENAME_EXCHANGE; NotImplementedError for one that the backend cannot do. The
-        default copies and deletes, and can neither exchange nor rename directories.
+        default copies and deletes, and cannot exchange. Of a directory it copies every file before it deletes the
+        first, and takes back what it has copied when one fails; a backend that has mkdir() must rename its
+        directories itself.
         """
-        if flags & ~RENAME_NOREPLACE or self.stat(src).is_dir:
+        if flags & ~RENAME_NOREPLACE:
             raise self._unsupported("rename this way")
-        if src == dst and not flags:
-            return
-        self._copy(src, dst, if_absent=bool(flags & RENAME_NOREPLACE))
-        self.unlink(src)
+        if self.stat(src).is_dir:
+            self._rename_directory(src, dst, flags)
+        elif src != dst or flags:
+            self._copy(src, dst, if_absent=bool(flags & RENAME_NOREPLACE))
+            self.unlink(src)
 
     def unlink(self, name: str) -> None:
         """Delete what is not a directory; FileNotFoundError, IsADirectoryError."""
@@ -302,6 +310,33 @@ class Storage(DjangoAPI):
             return
         with self.open(src) as content:
             self.replace(dst, content, if_absent=if_absent)
+
+    def _rename_directory(self, src: str, dst: str, flags: int) -> None:
+        if type(self).mkdir is not Storage.mkdir:
+            raise self._unsupported("rename directories")
+        if dst.startswith(f"{src}/"):
+            raise _os_error(errno.EINVAL, dst)
+        if src == dst and not flags:
+            return
+        with contextlib.suppress(FileNotFoundError):
+            self._check_replaceable(dst, flags)
+        names = [join_name(path, entry.name) for path, _, others in self.walk(src) for entry in others]
+        with contextlib.ExitStack() as undo:
+            for name in names:
+                copy = f"{dst}{name[len(src) :]}"
+                self._copy(name, copy, if_absent=True)
+                undo.callback(self.unlink, copy)
+            undo.pop_all()
+        for name in names:
+            self.unlink(name)
+
+    def _check_replaceable(self, name: str, flags: int) -> None:
+        """Raise what keeps a directory from taking the place of `name`; FileNotFoundError when the place is free."""
+        if self.stat(name).is_dir and not flags:
+            if any(True for _ in self.scandir(name)):
+                raise DirectoryNotEmptyError(name)
+        else:
+            raise _os_error(errno.EEXIST if flags else errno.ENOTDIR, name)
 
     def _unsupported(self, operation: str) -> NotImplementedError:
         return NotImplementedError(f"{type(self).__name__} cannot {operation}")

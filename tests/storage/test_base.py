@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import io
 import threading
 from collections.abc import Iterator
@@ -328,13 +329,33 @@ class TestMoving:
     def test_what_the_default_cannot_do(self, bucket: Bucket) -> None:
         with pytest.raises(NotImplementedError):
             bucket.rename("a.txt", "docs/b.txt", RENAME_EXCHANGE)
-        with pytest.raises(NotImplementedError):
-            bucket.rename("docs", "papers")
         with pytest.raises(IsADirectoryError):
             bucket.copy("docs", "papers")
         with pytest.raises(IsADirectoryError):
             bucket.rename("a.txt", "docs")
         assert len(bucket.objects) == 3
+
+    def test_a_directory_is_renamed_file_by_file(self, bucket: Bucket) -> None:
+        bucket.rename("docs", "papers/old")
+        assert bucket.objects == {"a.txt": b"a", "papers/old/b.txt": b"bb", "papers/old/more/c.txt": b"ccc"}
+        with pytest.raises(FileExistsError):
+            bucket.rename("papers", "a.txt", RENAME_NOREPLACE)
+
+    def test_a_directory_that_cannot_be_copied_whole_stays_as_it_was(
+        self, bucket: Bucket, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        before = dict(bucket.objects)
+        save = bucket.save
+
+        def failing(name: str, *arguments: Any, **options: Any) -> str:
+            if name.endswith("c.txt"):
+                raise OSError(errno.ENOSPC, "full")
+            return save(name, *arguments, **options)
+
+        monkeypatch.setattr(bucket, "save", failing)
+        with pytest.raises(OSError, match="full"):
+            bucket.rename("docs", "papers")
+        assert bucket.objects == before
 
     def test_nothing_moves_from_a_missing_name(self, bucket: Bucket) -> None:
         for operation in (bucket.copy, bucket.rename):
