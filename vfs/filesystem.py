@@ -121,9 +121,11 @@ class FileSystem:
 
     def readdir(self, node: Node) -> list[DirectoryEntry]:
         """A snapshot of the entries of a directory, without "." and ".."."""
+        before = self.names.children_ahead(node)
         entries = self.names.listing(node)
-        with self.tree.lock:
-            ahead = {name: child for name, child in node.children.items() if self.names.is_ahead(child)}
+        ahead = self.names.children_ahead(node)
+        # What was stored while the storage made its list may have been absent for a moment.
+        ahead |= {name: child for name, child in before.items() if self.tree.child(node, name) is child}
         found = [
             DirectoryEntry(name, self.policy.attributes(self.names.known(child), child.ino, child.kept))
             for name, child in ahead.items()
@@ -422,6 +424,8 @@ class FileSystem:
         """Raise what POSIX has against this rename, as far as it is not the storage's to say."""
         if flags == RENAME_NOREPLACE and target is not None:
             raise FileExistsError(errno.EEXIST, os.strerror(errno.EEXIST))
+        if flags == RENAME_EXCHANGE and target is None:
+            raise FileNotFoundError(errno.ENOENT, os.strerror(errno.ENOENT))
         if self.tree.is_within(new_parent, node):
             raise OSError(errno.EINVAL, "a directory cannot go below itself")
         if target is not None and self.tree.is_within(parent, target):

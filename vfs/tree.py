@@ -63,6 +63,7 @@ class Node:
         "lookups",
         "pinned",
         "readers",
+        "renumbered",
         "virtual",
         "writer",
     )
@@ -87,6 +88,8 @@ class Node:
         self.lookups = 0
         self.pinned = False
         """Never idle: the mount knows something of this node that the storage does not."""
+        self.renumbered = False
+        """Never idle: its number is not the one with which it would come back."""
         self.virtual = False
         """Lives in the mount alone: a directory that no object shows, a file not stored yet."""
         self.readers = 0
@@ -259,7 +262,7 @@ class Tree:
                 node.links.pop((parent, name), None)
                 if not node.links:
                     self._forget_identity(node)
-                    node.pinned = False
+                    node.pinned = node.renumbered = False
                 self._settle(node)
             self._settle(parent)
 
@@ -275,7 +278,7 @@ class Tree:
             new_parent.children[new_name] = node
             self._idle.pop(new_parent, None)
             if node.identity is None:
-                node.pinned = True  # its inode number is a hash of the old name
+                node.renumbered = True  # its inode number is a hash of the old name
             self._settle(parent)
 
     def exchange(self, parent: Node, name: str, new_parent: Node, new_name: str) -> None:
@@ -298,6 +301,7 @@ class Tree:
             node.identity = identity
             if identity is not None and node.links:
                 self._by_identity[identity] = node
+                node.renumbered = node.ino != self._number(identity, "", 0)
 
     # -- life
 
@@ -362,7 +366,8 @@ class Tree:
             del self._by_identity[node.identity]
 
     def _settle(self, node: Node) -> None:
-        if node.lookups > 0 or node.children or node.file is not None or node.pinned or node is self.root:
+        occupied = node.lookups > 0 or node.children or node.file is not None or node is self.root
+        if occupied or node.pinned or node.renumbered:
             self._idle.pop(node, None)
             return
         if not node.links:

@@ -406,6 +406,24 @@ class TestRaces:
         assert list(verbs.filesystem.storage.scandir("")) == []
         assert all(not node.writer and not node.readers for node in verbs.filesystem.tree.nodes())
 
+    def test_a_file_is_there_while_its_storage_replaces_it(
+        self, spooled: Verbs, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        """Where save() does not overwrite, the old object is deleted before the new one has its name."""
+        spooled.put("f", b"old")
+        other = Verbs(spooled.filesystem)
+        saving = Gate.at(monkeypatch, spooled.filesystem.storage, "_save_again")
+        looking = Gate.at(monkeypatch, spooled.filesystem.storage, "stat")
+        seen = start(other.stat, "f")
+        looking.wait()
+        closing = start(spooled.put, "f", b"newer")
+        saving.wait()
+        looking.open()
+        assert "f" in other.listdir("")
+        saving.open()
+        closing.result(SOON)
+        assert seen.result(SOON).size in (0, 5)
+
     def test_opens_and_closes_of_one_file_by_many_threads(self, verbs: Verbs) -> None:
         """The last close lets go of the content while others open it: each sees all that was closed before."""
         verbs.put("f", b"0" * 8)

@@ -376,11 +376,12 @@ class TestLife:
         [
             lambda tree, node: tree.remember(node),
             lambda tree, node: setattr(node, "pinned", True),
+            lambda tree, node: setattr(node, "renumbered", True),
             lambda tree, node: setattr(node, "file", object()),
             lambda tree, node: setattr(node, "readers", 1),
             lambda tree, node: setattr(node, "writer", True),
         ],
-        ids=["looked up", "pinned", "open", "read", "changed"],
+        ids=["looked up", "pinned", "renumbered", "open", "read", "changed"],
     )
     def test_what_is_in_use_is_not_dropped(self, tree: Tree, occupy: Callable[[Tree, Node], Any]) -> None:
         node = file(tree, tree.root, "a")
