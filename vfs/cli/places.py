@@ -21,7 +21,7 @@ if TYPE_CHECKING:
 
     from storage.base import Storage
     from storage.entry import Entry
-    from storage.localsave import Attributes
+    from storage.filesystem.saving import Attributes
     from vfs.cli.targets import Target
 
 _CHUNK = 1 << 20
@@ -206,7 +206,7 @@ class LocalPlace(Place):
         FileExistsError, IsADirectoryError. What is neither file nor directory, as /dev/null, is written to and never
         replaced, also where a link leads to it, as /dev/stdout does.
         """
-        from storage.localsave import Attributes
+        from storage.filesystem.saving import Attributes
 
         existing = self.find()
         if existing is not None and (if_absent or existing.is_dir):
@@ -231,8 +231,8 @@ class LocalPlace(Place):
 
     def _write_new(self, content: Any, attributes: Attributes, if_absent: bool) -> None:
         """By a draft that has content and attributes before it gets its name."""
-        from storage.atomic import Draft
-        from storage.copying import write_all
+        from storage.filesystem.atomic import Draft
+        from storage.filesystem.copying import write_all
 
         directory = os.open(os.path.dirname(self.path), os.O_RDONLY | os.O_DIRECTORY)
         try:

@@ -74,15 +74,16 @@ class Crew:
         failure: BaseException | None = None
         while members:
             message = told.get()
-            if message is not _INTERRUPT:
-                members -= 1
-                failure = failure or message
-            elif isinstance(failure, KeyboardInterrupt):
-                raise failure
-            else:
+            if message is _INTERRUPT:
+                if isinstance(failure, KeyboardInterrupt):
+                    raise failure
                 failure = KeyboardInterrupt()
+                self.cancelled.set()
                 warn("waiting for the requests that are under way; Ctrl-C again to give them up")
-            if failure is not None:
+                continue
+            members -= 1
+            if message is not None:
+                failure = failure or message
                 self.cancelled.set()
         if failure is not None:
             raise failure

@@ -22,6 +22,7 @@ class Bucket:
     def __init__(self, location: str) -> None:
         self._files = FileSystemStorage(location)
         self._location = Path(location)
+        self._deleting = threading.Lock()
 
     def open(self, name: str, mode: str = "rb") -> File:
         return self._files.open(name, mode)
@@ -34,10 +35,11 @@ class Bucket:
         return self._files.save(name, content, max_length)
 
     def delete(self, name: str) -> None:
-        self._files.delete(name)
-        for directory in Path(name).parents[:-1]:
-            if not os.listdir(self._location / directory):
-                (self._location / directory).rmdir()
+        with self._deleting:
+            self._files.delete(name)
+            for directory in list(Path(name).parents)[:-1]:
+                if not os.listdir(self._location / directory):
+                    (self._location / directory).rmdir()
 
     def exists(self, name: str) -> bool:
         return (self._location / name).is_file()

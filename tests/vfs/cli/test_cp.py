@@ -307,7 +307,7 @@ def test_a_tree_with_a_fifo_does_not_wait_for_it(vfs: Vfs, project: Project, sou
 def test_a_local_file_is_replaced_whole_or_not_at_all(
     vfs: Vfs, project: Project, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    from storage.localfile import LocalFile
+    from storage.filesystem.file import LocalFile
 
     (project.media / "a").write_text("new" * 1000)
     (project.path / "a").write_text("old")
