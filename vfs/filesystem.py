@@ -246,7 +246,8 @@ class FileSystem:
             with self.tree.lock:
                 move = self.tree.exchange if flags == RENAME_EXCHANGE else self.tree.move
                 move(parent, name, new_parent, new_name)
-                self.names.touch(node, target, new_parent)
+                self.names.touch(node, target)
+                self.names.changed(new_parent)
                 self.names.removed_from(parent)
         self.contents.settle(target)
 

@@ -222,7 +222,7 @@ class Namespace:
             node.entry, node.virtual = entry, True
             self.keep(node, attributes)
             node.file = content(node) if content is not None else None
-            self.touch(parent)
+            self.changed(parent)
             return node
 
     def stored(self, node: Node, entry: Entry) -> None:
@@ -257,7 +257,14 @@ class Namespace:
             if not self.real_directories:
                 for directory in self.tree.ancestry((parent,)):
                     directory.virtual = directory.pinned = directory is not self.tree.root
-            self.touch(parent)
+            self.changed(parent)
+
+    def changed(self, directory: Node) -> None:
+        """The mount has made or taken an entry of `directory`; its time is kept here where the storage has none."""
+        with self.tree.lock:
+            self.touch(directory)
+            if not self.real_directories:
+                self.keep(directory, {"mtime_ns": time.time_ns()})
 
     def keep(self, node: Node, changes: dict[str, int]) -> None:
         """Keep attributes of `node` in the mount: mode, uid, gid, atime_ns, mtime_ns."""
