@@ -25,8 +25,6 @@ class Kind(enum.Enum):
         return cls(_stat.S_IFMT(mode))
 
 
-
-
 class Entry(NamedTuple):
     """One name in a storage, as a listing or a `stat()` shows it; frozen; None is "the backend does not know".
 

@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from storage import sources
+from storage.conf import sources
 
 
 @pytest.fixture

@@ -10,8 +10,9 @@ from pathlib import Path
 
 import pytest
 
-from storage import DirectoryNotEmptyError, NameTooLongError, SuspiciousFileOperation, beneath as module
-from storage.beneath import DIRECTORY, Beneath
+from storage import DirectoryNotEmptyError, NameTooLongError, SuspiciousFileOperation
+from storage.filesystem import beneath as module
+from storage.filesystem.beneath import DIRECTORY, Beneath
 from storage.syscalls import openat2_works
 
 FLIPS = 1500

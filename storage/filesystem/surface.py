@@ -1,7 +1,7 @@
 """A filesystem's operations on a local directory: what `Storage` adds to Django's surface, by the system's own calls.
 
-Every entry is reached as `storage.beneath` describes, strictly: no symbolic link is followed. What POSIX says about
-times, link counts and permissions the kernel does by itself.
+Every entry is reached as `storage.filesystem.beneath` describes, strictly: no symbolic link is followed. What POSIX
+says about times, link counts and permissions the kernel does by itself.
 """
 
 from __future__ import annotations
@@ -14,15 +14,15 @@ from collections.abc import Callable, Iterator
 from typing import Any
 
 from storage.api import Content
-from storage.atomic import Draft, is_hidden, replacing, sweep
 from storage.base import RENAME_EXCHANGE, Storage
-from storage.beneath import Beneath, Place
 from storage.copying import copy_content
 from storage.entry import Entry, Usage
 from storage.exceptions import VersionMismatchError
 from storage.files import File
-from storage.localfile import LocalFile, Opener
-from storage.localsave import Attributes, chmod_entry, open_directory, write_content
+from storage.filesystem.atomic import Draft, is_hidden, replacing, sweep
+from storage.filesystem.beneath import Beneath, Place
+from storage.filesystem.file import LocalFile, Opener
+from storage.filesystem.saving import Attributes, chmod_entry, open_directory, write_content
 from storage.mixins import StorageSettingsMixin
 from storage.names import split_name
 from storage.posix import entry_of_stat

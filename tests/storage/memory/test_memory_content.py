@@ -13,8 +13,8 @@ from storage import (
     File,
     InMemoryStorage,
     StorageFullError,
-    memcontent,
 )
+from storage.memory import content
 
 _MIB = 1024**2
 linux_only = pytest.mark.skipif(not hasattr(os, "memfd_create"), reason="memfds are Linux's")
@@ -63,9 +63,9 @@ class TestContent:
                 with pytest.raises(OSError, match="File too large") as caught:
                     operation()
                 assert caught.value.errno == errno.EFBIG
-            monkeypatch.setattr(memcontent.Memfd, "take", lambda: None)
+            monkeypatch.setattr(content.Memfd, "take", lambda: None)
             with pytest.raises(OSError, match="File too large"):
-                file.truncate(memcontent.BYTEARRAY_MAX + 1)
+                file.truncate(content.BYTEARRAY_MAX + 1)
             assert file.size == 0
 
     def test_negative_places(self, storage: InMemoryStorage) -> None:
@@ -94,9 +94,9 @@ class TestContent:
     def test_half_of_the_descriptors_are_left_to_others(
         self, storage: InMemoryStorage, monkeypatch: pytest.MonkeyPatch
     ) -> None:
-        limit = 2 * (memcontent.Memfd._open + 1)
-        monkeypatch.setattr(memcontent, "_descriptors", lambda: limit)
-        big = memcontent.RESIDENT + 1
+        limit = 2 * (content.Memfd._open + 1)
+        monkeypatch.setattr(content, "_descriptors", lambda: limit)
+        big = content.RESIDENT + 1
         with storage.create("one") as one, storage.create("other") as other:
             one.truncate(big)
             other.truncate(big)
@@ -105,14 +105,14 @@ class TestContent:
 
     @linux_only
     def test_the_descriptor_goes_with_the_last_name_and_handle(self, storage: InMemoryStorage) -> None:
-        before = memcontent.Memfd._open
+        before = content.Memfd._open
         with storage.create("f") as file:
             file.truncate(_MIB)
             storage.link("f", "g")
             storage.unlink("f")
             storage.unlink("g")
-            assert memcontent.Memfd._open == before + 1
-        assert memcontent.Memfd._open == before
+            assert content.Memfd._open == before + 1
+        assert content.Memfd._open == before
 
     @linux_only
     def test_what_others_write_to_the_descriptor_is_seen(self, storage: InMemoryStorage) -> None:
@@ -199,7 +199,7 @@ class TestCapacity:
 
     def test_no_memory_is_a_full_storage(self, storage: InMemoryStorage, monkeypatch: pytest.MonkeyPatch) -> None:
         storage.capacity = None
-        monkeypatch.setattr(memcontent.Memfd, "take", lambda: None)
-        monkeypatch.setattr(memcontent, "BYTEARRAY_MAX", 2**63)
+        monkeypatch.setattr(content.Memfd, "take", lambda: None)
+        monkeypatch.setattr(content, "BYTEARRAY_MAX", 2**63)
         with storage.create("f") as file, pytest.raises(StorageFullError):
             file.truncate(2**62)

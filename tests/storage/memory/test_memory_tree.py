@@ -14,8 +14,8 @@ from storage import (
     Kind,
     NameTooLongError,
     SuspiciousFileOperation,
-    memlookup,
 )
+from storage.memory import lookup
 
 
 @pytest.fixture
@@ -27,7 +27,7 @@ def storage() -> InMemoryStorage:
 def clock(monkeypatch: pytest.MonkeyPatch) -> list[int]:
     """The time, which stands still until a test changes it."""
     now = [1_000]
-    monkeypatch.setattr(memlookup.time, "time_ns", lambda: now[0])
+    monkeypatch.setattr(lookup.time, "time_ns", lambda: now[0])
     return now
 
 

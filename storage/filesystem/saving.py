@@ -9,8 +9,8 @@ from contextlib import suppress
 from types import TracebackType
 from typing import Any, NamedTuple, Self
 
-from storage.atomic import move_to_free_name, sweep_once
-from storage.beneath import DIRECTORY, ENTRY, Beneath
+from storage.filesystem.atomic import move_to_free_name, sweep_once
+from storage.filesystem.beneath import DIRECTORY, ENTRY, Beneath
 from storage.posix import set_attributes_of_fd
 
 

@@ -26,8 +26,8 @@ import re
 from pathlib import Path
 from typing import Any
 
+from storage.conf.global_settings import LOCAL_BACKENDS, SETTINGS
 from storage.exceptions import ImproperlyConfigured
-from storage.global_settings import LOCAL_BACKENDS, SETTINGS
 
 PYPROJECT = "pyproject.toml"
 _TOML_TYPES = {str: "a string", bool: "true or false", int: "an integer", float: "a number", dict: "a table"}

@@ -5,7 +5,7 @@ from pathlib import Path
 
 import pytest
 
-from storage.configfile import ConfigFile
+from storage.conf.configfile import ConfigFile
 from storage.exceptions import ImproperlyConfigured
 
 PATH = Path("/srv/site/vfs.toml")

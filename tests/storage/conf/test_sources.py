@@ -6,8 +6,8 @@ from pathlib import Path
 
 import pytest
 
+from storage.conf.sources import Found, find_files
 from storage.exceptions import ImproperlyConfigured
-from storage.sources import Found, find_files
 
 
 def write(path: Path, text: str = 'MEDIA_URL = "/m/"') -> Path:

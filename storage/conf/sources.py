@@ -6,7 +6,7 @@
 4. the user's `vfs/vfs.toml`, in `$XDG_CONFIG_HOME`, else `~/.config` (macOS: `~/Library/Application Support`);
 5. the system's `vfs/vfs.toml`, in the folders of `$XDG_CONFIG_DIRS`, else `/etc/xdg` (macOS: `/Library/Application
    Support`), and then in `/etc`;
-6. a Django project (`storage.django_project`).
+6. a Django project (`storage.conf.django_project`).
 
 A configuration names code that will be imported. So files that nobody named, 2 to 4, are read only if nobody but root
 and the caller could have written them; otherwise they are left out, with a warning that says why.
@@ -21,9 +21,9 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import NamedTuple, Protocol
 
-from storage.configfile import PYPROJECT, ConfigFile, has_section, shown
+from storage.conf.configfile import PYPROJECT, ConfigFile, has_section, shown
+from storage.conf.global_settings import SETTINGS
 from storage.exceptions import ImproperlyConfigured
-from storage.global_settings import SETTINGS
 
 ENVIRONMENT_VARIABLE = "VFS_CONFIG"
 _ETC = "/etc"

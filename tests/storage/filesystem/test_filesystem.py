@@ -31,16 +31,17 @@ from storage import (
     NameTooLongError,
     SuspiciousFileOperation,
     VersionMismatchError,
-    atomic,
     override_settings,
 )
+from storage.filesystem import atomic
 
 HIDDEN = ".storage-0123456789abcdef.draft"
 root_only = pytest.mark.skipif(os.geteuid() != 0, reason="only root may give files away")
 
 _SAVE_FOR_EVER = """
 import sys, time
-from storage import File, FileSystemStorage, atomic
+from storage import File, FileSystemStorage
+from storage.filesystem import atomic
 atomic._O_TMPFILE = 0
 
 class Endless(File):

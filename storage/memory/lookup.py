@@ -17,8 +17,8 @@ from typing import Any, NamedTuple, NoReturn
 
 from storage.entry import Entry
 from storage.exceptions import NameTooLongError, SuspiciousFileOperation
-from storage.memcontent import Budget
-from storage.memnodes import Directory, Inode, Symlink
+from storage.memory.content import Budget
+from storage.memory.nodes import Directory, Inode, Symlink
 
 _NAME_MAX = 255
 _NEVER_A_NAME = frozenset({"", ".", ".."})

@@ -13,8 +13,8 @@ import stat as _stat
 from storage.base import RENAME_EXCHANGE, RENAME_NOREPLACE
 from storage.entry import Entry, Kind
 from storage.exceptions import DirectoryNotEmptyError, SuspiciousFileOperation, VersionMismatchError
-from storage.memlookup import Lookup, Place, components, fail
-from storage.memnodes import Directory, Inode, RegularFile, Special, Symlink
+from storage.memory.lookup import Lookup, Place, components, fail
+from storage.memory.nodes import Directory, Inode, RegularFile, Special, Symlink
 
 
 class MemoryTree(Lookup):

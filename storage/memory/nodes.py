@@ -11,7 +11,7 @@ import os
 from typing import ClassVar
 
 from storage.entry import Entry, Kind
-from storage.memcontent import Budget, Content
+from storage.memory.content import Budget, Content
 
 XATTR_CREATE = 1
 XATTR_REPLACE = 2

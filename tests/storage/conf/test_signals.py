@@ -6,7 +6,7 @@ from typing import Any
 
 import pytest
 
-from storage.signals import Signal
+from storage.conf.signals import Signal
 
 
 class Recorder:

@@ -12,7 +12,7 @@ import sys
 from collections.abc import Callable
 from typing import Any
 
-from storage.configfile import shown
+from storage.conf.configfile import shown
 from storage.exceptions import ImproperlyConfigured
 
 ENVIRONMENT_VARIABLE = "DJANGO_SETTINGS_MODULE"

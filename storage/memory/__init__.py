@@ -2,7 +2,7 @@
 
 Django's surface takes names as Django does: relative to `location` or absolute below it, normalised, symbolic links
 followed inside the storage. The extended surface takes plain names and follows nothing; it goes straight to the tree
-(`storage.memtree`), whose rules are POSIX's.
+(`storage.memory.tree`), whose rules are POSIX's.
 """
 
 from __future__ import annotations
@@ -19,11 +19,11 @@ from storage.conf import setting_changed, settings
 from storage.deconstruct import deconstructible
 from storage.entry import Entry
 from storage.files import File
-from storage.memfile import MemoryFile, MemoryIO
-from storage.memlookup import fail
-from storage.memnodes import Directory, Inode, RegularFile, Symlink
-from storage.memsurface import MemoryOperations
-from storage.memtree import MemoryTree
+from storage.memory.file import MemoryFile, MemoryIO
+from storage.memory.lookup import fail
+from storage.memory.nodes import Directory, Inode, RegularFile, Symlink
+from storage.memory.surface import MemoryOperations
+from storage.memory.tree import MemoryTree
 from storage.mixins import StorageSettingsMixin
 from storage.names import join_name, safe_join, split_name
 

@@ -3,7 +3,7 @@
 `settings.MEDIA_ROOT` is answered by the first of these that defines it, whole (nothing is merged):
 
 1. what was set in code: `settings.MEDIA_ROOT = ...`, `settings.configure(...)`, `override_settings(...)`;
-2. the configuration files and the Django project, in the order that `storage.sources` lists;
+2. the configuration files and the Django project, in the order that `storage.conf.sources` lists;
 3. Django's default.
 
 Nothing is read at import: the sources are looked up at the first access of a setting, and again by
@@ -22,15 +22,15 @@ from pathlib import Path
 from types import TracebackType
 from typing import Any, TypeVar
 
-from storage.django_project import DjangoProject
-from storage.exceptions import ImproperlyConfigured
-from storage.global_settings import (
+from storage.conf.django_project import DjangoProject
+from storage.conf.global_settings import (
     DEFAULT_STORAGE_ALIAS as DEFAULT_STORAGE_ALIAS,
     SETTINGS,
     STATICFILES_STORAGE_ALIAS as STATICFILES_STORAGE_ALIAS,
 )
-from storage.signals import Signal
-from storage.sources import Found, Source, find_files
+from storage.conf.signals import Signal
+from storage.conf.sources import Found, Source, find_files
+from storage.exceptions import ImproperlyConfigured
 
 logger = logging.getLogger("storage")
 

@@ -1,7 +1,7 @@
 """FileSystemStorage: files in a directory of this machine.
 
-This module is Django's part of it; a filesystem's operations are in `storage.localtree`. Names are resolved as
-`storage.beneath` describes, and here symbolic links are followed as long as they stay inside the location.
+This module is Django's part of it; a filesystem's operations are in `storage.filesystem.surface`. Names are resolved as
+`storage.filesystem.beneath` describes, and here symbolic links are followed as long as they stay inside the location.
 """
 
 from __future__ import annotations
@@ -15,16 +15,16 @@ from contextlib import contextmanager, suppress
 from datetime import UTC, datetime
 from typing import Any
 
-from storage.atomic import Draft, is_hidden, replacing
-from storage.beneath import Beneath, Place
 from storage.conf import setting_changed, settings
 from storage.copying import copy_content
 from storage.deconstruct import deconstructible
 from storage.exceptions import NameTooLongError, SuspiciousFileOperation
 from storage.files import File
-from storage.localfile import LocalFile, Opener
-from storage.localsave import Attributes, FileInTheWayError, Upload, open_directory, write_content
-from storage.localtree import LocalTree, remove_directory
+from storage.filesystem.atomic import Draft, is_hidden, replacing
+from storage.filesystem.beneath import Beneath, Place
+from storage.filesystem.file import LocalFile, Opener
+from storage.filesystem.saving import Attributes, FileInTheWayError, Upload, open_directory, write_content
+from storage.filesystem.surface import LocalTree, remove_directory
 from storage.names import checked_name, safe_join, split_name
 
 __all__ = ("FileSystemStorage",)

@@ -13,12 +13,12 @@ from pathlib import Path
 
 import pytest
 
-from storage import atomic
-from storage.atomic import Draft, is_hidden, move_to_free_name, replacing, sweep, sweep_once
+from storage.filesystem import atomic
+from storage.filesystem.atomic import Draft, is_hidden, move_to_free_name, replacing, sweep, sweep_once
 
 _MAKE_AND_WAIT = """
 import os, sys
-from storage import atomic
+from storage.filesystem import atomic
 atomic._O_TMPFILE = 0
 draft = atomic.Draft(os.open(sys.argv[1], os.O_RDONLY))
 os.write(draft.fd, b"half")

@@ -6,7 +6,7 @@ from collections.abc import Iterator
 
 from storage.base import RENAME_EXCHANGE, Storage
 from storage.entry import Entry, Usage
-from storage.memtree import MemoryTree
+from storage.memory.tree import MemoryTree
 
 
 class MemoryOperations(Storage):

@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 from storage import FileSystemStorage
-from storage.localfile import LocalFile
+from storage.filesystem.file import LocalFile
 
 
 @pytest.fixture

@@ -14,8 +14,8 @@ from typing import TYPE_CHECKING, Any, Self
 
 from storage.entry import Entry
 from storage.files import File
-from storage.memnodes import RegularFile
-from storage.memtree import MemoryTree
+from storage.memory.nodes import RegularFile
+from storage.memory.tree import MemoryTree
 
 if TYPE_CHECKING:
     from _typeshed import ReadableBuffer
