@@ -127,7 +127,7 @@ def test_a_copy_of_a_descriptor_may_be_closed_before_the_writing_ends(place: Pla
 
 
 def test_children_append_to_one_log_of_their_parent(place: Place) -> None:
-    place.sh("{ for i in 1 2 3 4 5; do sh -c \"echo begin $i; echo end $i\"; done; echo done; } > log 2>&1")
+    place.sh('{ for i in 1 2 3 4 5; do sh -c "echo begin $i; echo end $i"; done; echo done; } > log 2>&1')
     lines = (place / "log").read_text().splitlines()
     assert lines == [f"{what} {number}" for number in range(1, 6) for what in ("begin", "end")] + ["done"]
 
@@ -172,12 +172,11 @@ def test_writers_in_threads_each_keep_their_part(place: Place) -> None:
 
 def test_a_shared_mapping_is_read_and_written(place: Place) -> None:
     (place / "file").write_bytes(b"a" * 3 * BLOCK)
-    with opened(place / "file", os.O_RDWR) as file:
-        with mmap.mmap(file, 3 * BLOCK) as mapping:
-            assert mapping[BLOCK : BLOCK + 3] == b"aaa"
-            mapping[BLOCK : BLOCK + 6] = b"mapped"
-            mapping.flush()
-            assert os.pread(file, 6, BLOCK) == b"mapped"
+    with opened(place / "file", os.O_RDWR) as file, mmap.mmap(file, 3 * BLOCK) as mapping:
+        assert mapping[BLOCK : BLOCK + 3] == b"aaa"
+        mapping[BLOCK : BLOCK + 6] = b"mapped"
+        mapping.flush()
+        assert os.pread(file, 6, BLOCK) == b"mapped"
     assert (place / "file").read_bytes() == b"a" * BLOCK + b"mapped" + b"a" * (2 * BLOCK - 6)
 
 
