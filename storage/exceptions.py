@@ -8,6 +8,8 @@
     └── OSError                             the builtins FileNotFoundError, FileExistsError, ... as they are, and
         ├── DirectoryNotEmptyError          ENOTEMPTY
         ├── StorageFullError                ENOSPC
+        ├── FileInTheWayError               ENOTDIR, and a FileExistsError as in Django: a file where a directory is
+        needed
         ├── VersionMismatchError            ESTALE: `if_version` lost against another writer
         └── NameTooLongError                ENAMETOOLONG
 
@@ -68,3 +70,12 @@ class NameTooLongError(_CodedError):
     """A name has more bytes than the backend can hold."""
 
     code = errno.ENAMETOOLONG
+
+
+class FileInTheWayError(FileExistsError, NotADirectoryError):
+    """A file stands where a directory is needed: Django's FileExistsError, with the errno of a NotADirectoryError."""
+
+    def __init__(self, path: str) -> None:
+        """Say it in Django's words."""
+        super().__init__(f"{path} exists and is not a directory.")
+        self.errno = errno.ENOTDIR

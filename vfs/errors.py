@@ -24,6 +24,7 @@ ERRNO_OF_CLASS: dict[str, int] = {
     "StorageFullError": errno.ENOSPC,
     "VersionMismatchError": errno.ESTALE,
     "NameTooLongError": errno.ENAMETOOLONG,
+    "FileInTheWayError": errno.ENOTDIR,
     # Builtins that were raised without an errno
     "FileNotFoundError": errno.ENOENT,
     "FileExistsError": errno.EEXIST,

@@ -18,12 +18,12 @@ from typing import Any
 from storage.conf import setting_changed, settings
 from storage.copying import copy_content
 from storage.deconstruct import deconstructible
-from storage.exceptions import NameTooLongError, SuspiciousFileOperation
+from storage.exceptions import FileInTheWayError, NameTooLongError, SuspiciousFileOperation
 from storage.files import File
 from storage.filesystem.atomic import Draft, is_hidden, replacing
 from storage.filesystem.beneath import Beneath, Place
 from storage.filesystem.file import LocalFile, Opener
-from storage.filesystem.saving import Attributes, FileInTheWayError, Upload, open_directory, write_content
+from storage.filesystem.saving import Attributes, Upload, open_directory, write_content
 from storage.filesystem.surface import LocalTree, remove_directory
 from storage.names import checked_name, safe_join, split_name
 

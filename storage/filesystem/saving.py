@@ -14,15 +14,6 @@ from storage.filesystem.beneath import DIRECTORY, ENTRY, Beneath
 from storage.posix import set_attributes_of_fd
 
 
-class FileInTheWayError(FileExistsError, NotADirectoryError):
-    """A file stands where a directory is needed: Django's FileExistsError, with the errno of a NotADirectoryError."""
-
-    def __init__(self, path: str) -> None:
-        """Say it in Django's words."""
-        super().__init__(f"{path} exists and is not a directory.")
-        self.errno = errno.ENOTDIR
-
-
 class Attributes(NamedTuple):
     """What a new file is to be like; None leaves it as the system makes it."""
 

@@ -18,6 +18,7 @@ from storage.api import Content
 from storage.conf import setting_changed, settings
 from storage.deconstruct import deconstructible
 from storage.entry import Entry
+from storage.exceptions import FileInTheWayError
 from storage.files import File
 from storage.memory.file import MemoryFile, MemoryIO
 from storage.memory.lookup import fail
@@ -32,14 +33,6 @@ _TO_NORMALISE = frozenset({"", ".", ".."})
 _FILE_MODE = 0o644
 _DIRECTORY_MODE = 0o755
 _MODES = frozenset(first + rest for first in "rwax" for rest in ("", "b", "t", "+", "b+", "+b", "t+", "+t"))
-
-
-class _FileInTheWayError(FileExistsError, NotADirectoryError):
-    """A file stands where a directory is needed: Django's FileExistsError, with the errno of a NotADirectoryError."""
-
-    def __init__(self, path: str) -> None:
-        super().__init__(f"{path} exists and is not a directory.")
-        self.errno = errno.ENOTDIR
 
 
 @deconstructible(path="django.core.files.storage.InMemoryStorage")
@@ -193,7 +186,7 @@ class InMemoryStorage(StorageSettingsMixin, MemoryOperations):
             plain = self._plain(path)
             node = self._node(plain)
             if not isinstance(node, Directory):
-                raise _FileInTheWayError(self.path(path))
+                raise FileInTheWayError(self.path(path))
             for name, child in node.entries.items():
                 end = self._linked(join_name(plain, name)) if isinstance(child, Symlink) else child
                 (directories if isinstance(end, Directory) else files).append(name)
@@ -245,12 +238,12 @@ class InMemoryStorage(StorageSettingsMixin, MemoryOperations):
         except NotADirectoryError as error:
             raise self._in_the_way(plain) from error
 
-    def _in_the_way(self, plain: str) -> _FileInTheWayError:
+    def _in_the_way(self, plain: str) -> FileInTheWayError:
         """The error for a name that has a file among its directories (the lock is held)."""
         above, _ = split_name(plain)
         with contextlib.suppress(NotADirectoryError):
             self._tree.find(self._tree.follow(above))
-            return _FileInTheWayError(self.path(above))
+            return FileInTheWayError(self.path(above))
         return self._in_the_way(above)
 
     def _linked(self, plain: str) -> Inode | None:
@@ -277,7 +270,7 @@ class InMemoryStorage(StorageSettingsMixin, MemoryOperations):
         try:
             self._tree.make_directories(parent, _DIRECTORY_MODE if mode is None else mode)
         except NotADirectoryError as error:
-            raise _FileInTheWayError(self.path(error.filename)) from error
+            raise FileInTheWayError(self.path(error.filename)) from error
 
     # What of the extended surface depends on the options
 

@@ -231,8 +231,8 @@ class LocalPlace(Place):
 
     def _write_new(self, content: Any, attributes: Attributes, if_absent: bool) -> None:
         """By a draft that has content and attributes before it gets its name."""
+        from storage.copying import write_all
         from storage.filesystem.atomic import Draft
-        from storage.filesystem.copying import write_all
 
         directory = os.open(os.path.dirname(self.path), os.O_RDONLY | os.O_DIRECTORY)
         try:
