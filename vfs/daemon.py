@@ -14,6 +14,7 @@ import json
 import logging
 import logging.handlers
 import os
+import resource
 import signal
 import sys
 import threading
@@ -33,6 +34,8 @@ logger = logging.getLogger("vfs")
 
 DRAIN_SECONDS = 30.0
 """How long a daemon that was told to end goes on for those who have files open."""
+OPEN_FILES = 1 << 20
+"""How many descriptors a daemon allows itself, as far as the system does."""
 _END = {signal.SIGTERM, signal.SIGINT, signal.SIGHUP}
 _ENDED = signal.SIGUSR1
 """What the serving thread sends to the main one when somebody else has unmounted."""
@@ -132,10 +135,19 @@ def _run(make: Callable[[], Mount], alias: str, log: str, pipe: int) -> None:
         os._exit(code)
 
 
+def _allow_many_files() -> None:
+    """Raise the soft limit of descriptors: each open file of a mount, and each large one in memory, takes one."""
+    soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+    wanted = OPEN_FILES if hard == resource.RLIM_INFINITY else min(hard, OPEN_FILES)
+    if soft != resource.RLIM_INFINITY and soft < wanted:
+        resource.setrlimit(resource.RLIMIT_NOFILE, (wanted, hard))
+
+
 def _serve(mount: Mount, alias: str, log: str, ready: Callable[[Record], None]) -> Record:
     """Mount, tell `ready`, serve until a signal or an unmount from outside, and drain."""
     import psutil
 
+    _allow_many_files()
     signal.pthread_sigmask(signal.SIG_BLOCK, {*_END, _ENDED})
     main = threading.main_thread().ident
     assert main is not None
