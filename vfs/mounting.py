@@ -76,6 +76,9 @@ class Mount:
         transport_class = load(transport)
         try:
             self.filesystem = _filesystem(self.storage, self.options)
+        except FileNotFoundError as error:
+            missing = f": {error.filename!r} does not exist; make it, or mend its location" if error.filename else ""
+            raise MountError(f"the storage {self.source!r} has no root{missing}") from error
         except OSError as error:
             raise MountError(f"the storage {self.source!r} does not answer: {error}") from error
         self.transport = transport_class(self.filesystem, self.mountpoint, self.options, self.source)
