@@ -104,6 +104,9 @@ class ObjectStorage:
     def close(self) -> None:
         self._database.close()
 
+    def __del__(self) -> None:
+        self._database.close()  # whoever drops a backend need not know that it holds a connection
+
     def _one(self, column: str, name: str) -> Any:
         found = self._run(f"SELECT {column} FROM objects WHERE key = ?", os.fsencode(name))
         if not found:

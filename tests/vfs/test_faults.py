@@ -21,7 +21,7 @@ MIB = 1 << 20
 @pytest.fixture
 def broken(serve: Serve) -> Iterator[Server]:
     """An object store of its own, in which errors are armed with `fail()`."""
-    yield serve("objects", "attr_timeout=0", "entry_timeout=0")
+    return serve("objects", "attr_timeout=0", "entry_timeout=0")
 
 
 @pytest.fixture
