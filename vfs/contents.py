@@ -138,12 +138,15 @@ class Contents:
         kept = []
         for node in self.tree.nodes():
             file, node.file = node.file, None
-            if isinstance(file, SpooledFile) and file.dirty and node.links:
-                name = self.tree.path(node)
-                kept.append(file.keep(name=name))
-                logger.error("not stored: %r; its content is kept in %s", name, kept[-1])
-            elif file is not None:
-                file.close()
+            try:
+                if isinstance(file, SpooledFile) and file.dirty and node.links:
+                    name = self.tree.path(node)
+                    kept.append(file.keep(name=name))
+                    logger.error("not stored: %r; its content is kept in %s", name, kept[-1])
+                elif file is not None:
+                    file.close()
+            except Exception:  # the others are still to be kept
+                logger.exception("not closed: %r", node)
         self.spool.close()
         return kept
 

@@ -103,9 +103,12 @@ class Mount:
             self.transport.serve()
         except Exception:
             logger.exception("the transport ended with an error")
-        finally:
+        try:
             self._unsaved = self.filesystem.drain()
             self.filesystem.close()
+        except Exception:
+            logger.exception("not everything could be stored or kept")
+        finally:
             _living.discard(self)
             self._ended.set()
 
@@ -145,11 +148,11 @@ class Mount:
 
     def abort(self) -> None:
         """End the mount at once, without waiting for anybody; what is not stored is kept in the spool."""
-        with contextlib.suppress(OSError, MountError):
-            mountpoints.detach(self.mountpoint, lazy=True)
         if self._device is not None:
             with contextlib.suppress(OSError):
-                mountpoints.abort_connection(self._device)
+                mountpoints.abort_connection(self.mountpoint, self._device)
+        with contextlib.suppress(OSError, MountError):
+            mountpoints.detach(self.mountpoint, lazy=True)
 
     def __enter__(self) -> Path:
         self.start()

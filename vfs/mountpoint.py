@@ -15,6 +15,8 @@ from typing import NamedTuple
 
 from vfs.transports.base import MountError
 
+MNT_FORCE = 1
+"""umount2(2): end the connection of the filesystem first, which fails all that waits for it."""
 MNT_DETACH = 2
 """umount2(2): take the mount out of the tree now, give it up when nobody uses it any more."""
 POLL = 0.05
@@ -188,8 +190,10 @@ def _users(path: Path) -> Iterator[tuple[int, str]]:
             continue  # it ended, or is not ours to look at
 
 
-def abort_connection(device: int) -> None:
+def abort_connection(mountpoint: Path, device: int) -> None:
     """End the kernel's connection of the mount with this `st_dev`: every request on it fails, and nobody hangs."""
     control = Path(f"/sys/fs/fuse/connections/{os.minor(device)}/abort")
     if control.exists():
         control.write_text("1")
+    elif os.geteuid() == 0 and os.uname().sysname == "Linux":  # many containers have no fusectl
+        ctypes.CDLL(None).umount2(os.fsencode(mountpoint), MNT_FORCE | MNT_DETACH)

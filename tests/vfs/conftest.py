@@ -73,14 +73,12 @@ def servers(mounts_folder: Path, rescuer: Rescue) -> Iterator[Callable[[str], Se
 
 
 def _end(server: Server) -> None:
-    logged = server.logged()
     try:
         server.unmount()
-        assert "Traceback" not in logged, logged
         logged = server.logged()
         assert "Traceback" not in logged, logged
     finally:
-        server.forget_log()
+        server.end()
 
 
 @pytest.fixture(params=CAN)
@@ -108,10 +106,7 @@ def serve(mounts_folder: Path, rescue: None) -> Iterator[Callable[..., Server]]:
 
     yield server
     for one in made:
-        one.mend()
-        if one.is_mounted:
-            one.run("unmount", str(one.mountpoint), "--lazy", check=False)
-        one.forget_log()
+        one.end()
 
 
 @pytest.fixture(params=KINDS)

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import errno
 import os
+import signal
 import subprocess
 import sys
 from collections.abc import Iterator, Sequence
@@ -130,6 +131,18 @@ class Server:
         """No method fails any more."""
         for fault in (self.folder / "faults").iterdir():
             fault.unlink()
+
+    def end(self) -> None:
+        """Take away whatever is left, by force; for the end of a test that may have failed anywhere."""
+        self.mend()
+        if self.is_mounted:
+            self.run("unmount", str(self.mountpoint), "--lazy", check=False)
+        if self.daemon is not None and not self.daemon.wait_for_end(5):
+            os.kill(self.daemon.pid, signal.SIGKILL)
+            self.daemon.wait_for_end(5)
+        if self.is_mounted:
+            self.run("unmount", str(self.mountpoint), "--lazy", check=False)
+        self.forget_log()
 
     def forget_log(self) -> None:
         """Remove the log, which lies outside of `folder`."""

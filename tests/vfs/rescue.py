@@ -62,10 +62,13 @@ def abort_below(folder: str) -> None:
     for line in Path("/proc/self/mountinfo").read_text(errors="surrogateescape").splitlines():
         fields, _, rest = line.partition(" - ")
         device, path = fields.split()[2], fields.split()[4]
-        if rest.startswith("fuse") and path.startswith(f"{folder}/"):
-            control = Path(f"/sys/fs/fuse/connections/{device.partition(':')[2]}/abort")
-            if control.exists():
-                control.write_text("1")
+        if not rest.startswith("fuse") or not path.startswith(f"{folder}/"):
+            continue
+        control = Path(f"/sys/fs/fuse/connections/{device.partition(':')[2]}/abort")
+        if control.exists():
+            control.write_text("1")
+        elif os.geteuid() == 0:
+            subprocess.run(["umount", "-f", "-l", path], check=False)
 
 
 if __name__ == "__main__":
