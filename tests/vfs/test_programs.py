@@ -1,0 +1,303 @@
+"""Real programs on mounts: what people do with a directory, and what is in the storage afterwards."""
+
+from __future__ import annotations
+
+import filecmp
+import os
+import shutil
+import sqlite3
+import subprocess
+import sys
+import sysconfig
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+from places import Place, run
+
+IN_PLACE = pytest.mark.parametrize("place", ["memory", "files"], indirect=True)
+EVERYWHERE = pytest.mark.parametrize("place", ["memory", "files", "scanned", "objects"], indirect=True)
+
+
+def needs(*programs: str) -> pytest.MarkDecorator:
+    """Skip where one of the programs is not installed."""
+    missing = [program for program in programs if shutil.which(program) is None]
+    return pytest.mark.skipif(bool(missing), reason=f"not installed: {', '.join(missing)}")
+
+
+@pytest.fixture(scope="session")
+def sources(tmp_path_factory: pytest.TempPathFactory) -> Callable[[int], Path]:
+    """A source tree of about so many files: of Python's library, with an executable and odd names in it."""
+    made: dict[int, Path] = {}
+
+    def tree(count: int) -> Path:
+        if count not in made:
+            made[count] = tmp_path_factory.mktemp("sources") / "tree"
+            _copy_library(made[count], count)
+        return made[count]
+
+    return tree
+
+
+def _copy_library(target: Path, count: int) -> None:
+    library = Path(sysconfig.get_path("stdlib"))
+    target.mkdir()
+    files = (
+        path
+        for path in sorted(library.rglob("*.py"))
+        if "site-packages" not in path.parts and path.stat().st_size < 20_000
+    )
+    made = 0
+    for path in files:
+        copy = target / path.relative_to(library)
+        copy.parent.mkdir(parents=True, exist_ok=True)
+        shutil.copy2(path, copy)
+        made += 1
+        if made == count - 3:
+            break
+    for number in range(count - 3 - made):  # a small library
+        (target / f"more {number}.txt").write_text(f"{number}\n" * number)
+    (target / "run me").write_text("#!/bin/sh\necho it runs: $1\n")
+    (target / "run me").chmod(0o755)
+    (target / "empty").touch()
+    (target / "sn\N{SNOWMAN}w").write_text("white")
+
+
+def assert_same_tree(one: Path, other: Path) -> None:
+    """Names, contents and modes of two trees are the same, byte for byte."""
+    seen = [sorted(str(path.relative_to(top)) for path in top.rglob("*")) for top in (one, other)]
+    assert seen[0] == seen[1]
+    for name in seen[0]:
+        left, right = one / name, other / name
+        assert left.stat().st_mode == right.stat().st_mode, name
+        assert left.is_dir() or filecmp.cmp(left, right, shallow=False), name
+
+
+@IN_PLACE
+def test_a_source_tree_of_two_thousand_files(place: Place, sources: Callable[[int], Path]) -> None:
+    source = sources(2000)
+    run(["cp", "-a", source, place / "copy"], place.path)
+    assert run(["diff", "-r", source, place / "copy"], place.path) == ""
+    if place.can("local"):
+        assert_same_tree(source, place.behind / "copy")
+    assert len(place.sh("find copy -type f").splitlines()) == 2000
+    assert int(place.sh("du -s copy").split()[0]) > 5_000
+    assert place.sh("grep -l 'it runs: ' copy/[r-s]*", check=False) == "copy/run me\n"
+    assert place.sh("'copy/run me' well") == "it runs: well\n"
+    (place / "moved").mkdir()
+    place.sh("mv copy moved/tree && rm -r moved")
+    assert os.listdir(place.path) == []
+
+
+@pytest.mark.parametrize("place", ["scanned", "objects"], indirect=True)
+def test_a_source_tree_in_whole_objects(place: Place, sources: Callable[[int], Path]) -> None:
+    source = sources(150)
+    run(["cp", "-r", source, place / "copy"], place.path)
+    assert run(["diff", "-r", source, place / "copy"], place.path) == ""
+    if place.can("local"):
+        assert_same_tree(source, place.behind / "copy")
+    assert place.sh("'copy/run me' well") == "it runs: well\n"
+    place.sh("mv copy moved && rm -r moved")
+    assert os.listdir(place.path) == []
+
+
+@needs("git")
+@EVERYWHERE
+def test_git(place: Place, sources: Callable[[int], Path]) -> None:
+    run(["cp", "-r", sources(60), place / "project"], place.path)
+    project = place / "project"
+
+    def git(*words: str) -> str:
+        identity = ["-c", "user.name=A", "-c", "user.email=a@example.com", "-c", "safe.directory=*"]
+        return run(["git", *identity, *words], project)
+
+    git("init", "-q")
+    git("add", ".")
+    git("commit", "-qm", "first")
+    assert git("status", "--porcelain") == ""
+    (project / "empty").write_text("not any more\n")
+    (project / "run me").unlink()
+    assert git("status", "--porcelain").split("\n")[:2] == [" M empty", ' D "run me"']
+    git("checkout", "-q", "run me")
+    git("commit", "-qam", "second")
+    git("gc", "-q")
+    git("branch", "other", "HEAD~1")
+    git("checkout", "-q", "other")
+    assert (project / "empty").read_bytes() == b""
+    assert git("fsck", "--full", "--strict") in ("", "notice: HEAD points to an unborn branch\n")
+    assert git("log", "--oneline", "--all").count("\n") == 2
+    assert git("status", "--porcelain") == ""
+
+
+@EVERYWHERE
+def test_tar_out_and_in(place: Place, sources: Callable[[int], Path]) -> None:
+    source = sources(60)
+    run(["tar", "-cf", place / "archive.tar", "-C", source.parent, source.name], place.path)
+    place.sh("tar -xf archive.tar && tar -df archive.tar")
+    assert_same_tree(source, place / "tree")
+    assert place.sh("tar -czf again.tar.gz tree && tar -tzf again.tar.gz | wc -l").strip() == str(
+        1 + sum(1 for _ in source.rglob("*"))
+    )
+
+
+@needs("rsync")
+@EVERYWHERE
+def test_rsync_moves_nothing_the_second_time(place: Place, sources: Callable[[int], Path]) -> None:
+    source = sources(60)
+    command: list[str | Path] = ["rsync", "-a", "--itemize-changes", f"{source}/", f"{place.path}/copy/"]
+    assert len(run(command, place.path).splitlines()) > 60
+    assert run(command, place.path) == ""
+    assert_same_tree(source, place / "copy")
+    (place / "copy" / "empty").write_text("changed")
+    moved = [line for line in run(command, place.path).splitlines() if not line.startswith(".d")]
+    assert moved == [">f.st...... empty"]  # a whole object that is stored anew changes its folder too
+    assert run(["rsync", "-a", "-c", "-n", "--itemize-changes", *command[3:]], place.path) == ""
+
+
+@pytest.mark.parametrize("journal", ["DELETE", "TRUNCATE", "PERSIST", "WAL"])
+@IN_PLACE
+def test_sqlite_writes(place: Place, journal: str) -> None:
+    database = sqlite3.connect(place / "database.sqlite")
+    try:
+        assert database.execute(f"PRAGMA journal_mode = {journal}").fetchone() == (journal.lower(),)
+        database.execute("CREATE TABLE numbers (number INTEGER, text TEXT)")
+        for start in range(0, 3000, 1000):
+            with database:
+                rows = [(number, f"text {number}") for number in range(start, start + 1000)]
+                database.executemany("INSERT INTO numbers VALUES (?, ?)", rows)
+        with pytest.raises(ZeroDivisionError), database:
+            database.execute("DELETE FROM numbers")
+            raise ZeroDivisionError  # so it is rolled back
+        assert database.execute("SELECT count(*), sum(number) FROM numbers").fetchone() == (3000, sum(range(3000)))
+        assert database.execute("PRAGMA integrity_check").fetchone() == ("ok",)
+        assert _in_another_process(place, "SELECT max(number) FROM numbers") == "(2999,)"
+    finally:
+        database.close()
+    assert _in_another_process(place, "PRAGMA integrity_check") == "('ok',)"
+
+
+def _in_another_process(place: Place, query: str) -> str:
+    script = (
+        "import sqlite3, sys; d = sqlite3.connect(sys.argv[1]); print(d.execute(sys.argv[2]).fetchone()); d.close()"
+    )
+    return run([sys.executable, "-c", script, place / "database.sqlite", query], place.path).strip()
+
+
+@pytest.mark.parametrize("place", ["scanned", "objects"], indirect=True)
+def test_sqlite_writes_into_whole_objects(place: Place) -> None:
+    database = sqlite3.connect(place / "database.sqlite")
+    with database:
+        database.execute("CREATE TABLE numbers (number INTEGER)")
+    with database:
+        database.executemany("INSERT INTO numbers VALUES (?)", [(number,) for number in range(500)])
+    database.close()
+    assert _in_another_process(place, "SELECT count(*) FROM numbers") == "(500,)"
+    assert os.listdir(place.path) == ["database.sqlite"]
+
+
+@needs("vim")
+@pytest.mark.parametrize("settings", ["", "set nobackup nowritebackup noswapfile", "set backup backupcopy=yes"])
+@EVERYWHERE
+def test_vim_writes(place: Place, settings: str) -> None:
+    (place / "file.txt").write_text("first line\n")
+    (place / "file.txt").chmod(0o640)
+    commands = [word for command in (settings, "normal Osecond line", "wq") if command for word in ("-c", command)]
+    run(["vim", "-es", "-u", "NONE", "-i", "NONE", *commands, "file.txt"], place.path)
+    assert (place / "file.txt").read_text() == "second line\nfirst line\n"
+    assert (place / "file.txt").stat().st_mode & 0o777 == 0o640
+    assert {path.name for path in place.path.iterdir()} <= {"file.txt", "file.txt~"}
+
+
+@EVERYWHERE
+def test_tools_that_change_files(place: Place) -> None:
+    place.sh("seq 1000 > numbers && sed -i 's/^1/one /' numbers && head -1 numbers | grep -qx 'one '")
+    place.sh("seq 1000 > more && sed -i.bak 2d more && test $(wc -l < more) = 999 && test $(wc -l < more.bak) = 1000")
+    place.sh("printf abcdef > dd && printf XY | dd of=dd bs=1 seek=2 conv=notrunc status=none")
+    assert (place / "dd").read_bytes() == b"abXYef"
+    place.sh("truncate -s 100K sparse && truncate -s 3 dd && dd if=/dev/zero of=zeros bs=64k count=20 status=none")
+    sizes = {name: (place / name).stat().st_size for name in ("sparse", "dd", "zeros")}
+    assert sizes == {"sparse": 102_400, "dd": 3, "zeros": 20 * 65_536}
+    place.sh(
+        "sort -R numbers > shuffled && sort shuffled -o shuffled && split -l 100 more part. && cat part.* | cmp - more"
+    )
+    place.sh("cp numbers a && mv a b && cat numbers b > c && tee -a c < b > /dev/null && test $(wc -l < c) = 3000")
+    place.sh(
+        "patch --version > /dev/null 2>&1 || exit 0; cp more old; diff old numbers > p; patch -s old p; cmp old numbers"
+    )
+    place.sh("install -m 600 numbers installed && test $(stat -c %a installed) = 600")
+    if place.can("symlinks"):
+        place.sh(
+            "ln -s numbers link && cmp link numbers && cp -P link other && test -L other && rm link && test -f numbers"
+        )
+    place.sh('rm -r ./* && test -z "$(ls -A)"')
+
+
+@EVERYWHERE
+def test_df_and_find(place: Place) -> None:
+    place.sh("mkdir -p a/b && echo x > a/b/file && touch -d 2001-02-03 old")
+    assert place.sh("find . -name file -newer old -size -2 -type f") == "./a/b/file\n"
+    assert place.sh("find . ! -newer old -type f") == "./old\n"
+    lines = place.sh("df --output=fstype,source,target .").splitlines()
+    assert place.server is not None
+    assert lines[1].split() == ["fuse.vfs", place.kind, str(place.server.mountpoint)]
+    place.sh("find a -depth -delete && test ! -e a")
+
+
+@EVERYWHERE
+def test_an_executable_runs(place: Place) -> None:
+    shutil.copy2(shutil.which("true") or "/bin/true", place / "program")
+    (place / "script").write_text("#!/bin/sh\necho $0 $1\n")
+    (place / "script").chmod(0o755)
+    run([place / "program"], place.path)
+    assert place.sh("./script argument") == "./script argument\n"
+    (place / "module.py").write_text("print('imported')")
+    assert run([sys.executable, "-c", "import module"], place.path) == "imported\n"
+    (place / "script").chmod(0o644)
+    assert "ermission denied" in place.sh("./script", check=False)
+
+
+@needs("flock")
+@EVERYWHERE
+def test_locks_hold_between_processes(place: Place) -> None:
+    (place / "counter").write_text("0")
+    place.sh(
+        "increment() { for i in 1 2 3 4 5; do flock lock sh -c 'n=$(cat counter); echo $((n + 1)) > counter'; done; }\n"
+        "increment & increment & increment & wait"
+    )
+    assert (place / "counter").read_text() == "15\n"
+
+
+@needs("make", "cc")
+@IN_PLACE
+def test_a_build(place: Place) -> None:
+    (place / "main.c").write_text('#include <stdio.h>\nint main(void) { puts("built"); return 0; }\n')
+    (place / "Makefile").write_text("main: main.o\n\tcc -o $@ $<\n")
+    assert "cc" in place.sh("make -j2 2>&1")
+    assert place.sh("./main") == "built\n"
+    assert "up to date" in place.sh("make")
+
+
+@needs("unzip")
+@EVERYWHERE
+def test_archives_of_python(place: Place) -> None:
+    """zipfile and shutil seek back and forth in what they write."""
+    script = "import shutil; shutil.make_archive('made', 'zip', 'tree'); shutil.unpack_archive('made.zip', 'unpacked')"
+    place.sh("mkdir -p tree/sub && seq 10000 > tree/sub/numbers && touch tree/empty")
+    run([sys.executable, "-c", script], place.path)
+    assert place.sh("diff -r tree unpacked && unzip -tq made.zip").startswith("No errors")
+
+
+@pytest.mark.parametrize("place", ["files"], indirect=True)
+def test_what_django_writes_beside_the_mount_is_seen(place: Place) -> None:
+    """The folder of a FileSystemStorage belongs to others too."""
+    (place / "file").write_text("through the mount")
+    assert (place.behind / "file").read_text() == "through the mount"
+    (place.behind / "file").write_text("behind it, and longer")
+    assert (place / "file").read_text() == "behind it, and longer"
+    (place.behind / "new").mkdir()
+    assert sorted(os.listdir(place.path)) == ["file", "new"]
+    os.rename(place.behind / "file", place.behind / "new" / "moved")
+    assert not (place / "file").exists()
+    assert (place / "new" / "moved").read_text() == "behind it, and longer"
+    subprocess.run(["rm", "-r", place.behind / "new"], check=True)
+    assert os.listdir(place.path) == []
