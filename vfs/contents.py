@@ -85,12 +85,7 @@ class Contents:
         node = file.node
         try:
             with self.tree.reading(node) as path:
-                before = None if node.virtual else node.entry
-                entry = file.save(path)
-                if entry is not None:  # and nobody can rename or unlink it before it is known as stored
-                    self.names.stored(node, entry)
-                    if self.keeps_attributes:
-                        self._hand_over(node, path, before, entry)
+                file.save(path, lambda entry: self._stored(node, path, entry))
         except NamelessError:
             return
 
@@ -149,6 +144,13 @@ class Contents:
                 logger.exception("not closed: %r", node)
         self.spool.close()
         return kept
+
+    def _stored(self, node: Node, path: str, entry: Entry) -> None:
+        """The content of `node` is in the storage, where nobody can rename or unlink it before this has returned."""
+        before = None if node.virtual else node.entry
+        self.names.stored(node, entry)
+        if self.keeps_attributes:
+            self._hand_over(node, path, before, entry)
 
     def _hand_over(self, node: Node, path: str, before: Entry | None, entry: Entry) -> None:
         """Give a newly stored object what the mount kept for it, and mode and owner of the one that it replaced."""

@@ -79,9 +79,10 @@ class Namespace:
 
     def find(self, parent: Node, name: str) -> Node:
         """The node called `name` in `parent`; FileNotFoundError, NotADirectoryError below a file."""
+        _require_directory(parent, name)
         while True:
             known = self.tree.child(parent, name)
-            asked = _changes(parent, known)
+            asked, asked_of_it = _changes(parent, known), _changes(known)
             if known is not None and (self.is_ahead(known) or known.writer or time.monotonic() < known.expires):
                 return known  # until a change is done, all is as it was
             try:
@@ -96,7 +97,7 @@ class Namespace:
                         self.tree.detach(parent, name)
                 raise
             with self.tree.lock:
-                if self.tree.child(parent, name) is known:  # else it was made, moved or removed meanwhile
+                if self.tree.child(parent, name) is known and not self._is_overtaken(known, asked_of_it, entry):
                     node = self.tree.attach(parent, name, entry)
                     self.learn(node, entry, believed=_changes(parent, known) == asked)
                     return node
@@ -183,6 +184,7 @@ class Namespace:
 
     def make(self, parent: Node, name: str, make: Callable[[str], None], what: str = "") -> Node:
         """The node for what `make(path)` makes; where the storage has no `what`, OSError (EPERM) as POSIX asks."""
+        _require_directory(parent, name)
         with self.tree.reading(parent) as directory:
             path = join(directory, name)
             try:
@@ -277,6 +279,12 @@ class Namespace:
 
     # -- asking
 
+    def _is_overtaken(self, known: Node | None, asked: int, entry: Entry) -> bool:
+        """Whether `entry` shows another file than `known` only because the mount is storing that, or has just."""
+        if known is None or known.identity == entry.identity:
+            return False
+        return known.changes != asked or self.is_ahead(known)
+
     def _ask(self, node: Node) -> Entry:
         asked, file = node.changes, node.file
         with self.tree.reading(node) as path:
@@ -316,3 +324,9 @@ class Namespace:
 def _changes(*nodes: Node | None) -> int:
     """How often the mount has changed any of `nodes`."""
     return sum(node.changes for node in nodes if node is not None)
+
+
+def _require_directory(parent: Node, name: str) -> None:
+    """NotADirectoryError below a file, which the storage may not have yet."""
+    if not parent.is_dir:
+        raise NotADirectoryError(errno.ENOTDIR, os.strerror(errno.ENOTDIR), name)

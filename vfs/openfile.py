@@ -14,7 +14,7 @@ import os
 import threading
 import time
 from abc import ABC, abstractmethod
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from typing import IO, TYPE_CHECKING
 
 from storage.entry import Entry
@@ -131,6 +131,8 @@ class SpooledFile(OpenFile):
         self._source = source
         self._is_begun = False
         self._content = content
+        self._size = 0
+        """Of the content, for who asks while it is being stored, or was closed a moment ago."""
         self.dirty = source is None
         self.mtime_ns = time.time_ns()
 
@@ -144,7 +146,10 @@ class SpooledFile(OpenFile):
         with self.lock:
             self.secure()
             self._changed()
-            return self._content.pwrite(data, self._content.size() if offset is None else offset)
+            try:
+                return self._content.pwrite(data, self._content.size() if offset is None else offset)
+            finally:
+                self._size = self._content.size()
 
     def truncate(self, size: int) -> None:
         """See `OpenFile.truncate`; nothing is fetched for a cut to zero."""
@@ -154,6 +159,7 @@ class SpooledFile(OpenFile):
             self.secure()
             self._changed()
             self._content.truncate(size)
+            self._size = size
 
     def entry(self, known: Entry | None) -> Entry:
         """See `OpenFile.entry`: size and time of the copy once it is ahead of the storage."""
@@ -161,7 +167,7 @@ class SpooledFile(OpenFile):
             known = Entry("", self.node.kind, ctime_ns=self.mtime_ns)
         if not self.dirty:
             return known
-        return known._replace(size=self._content.size(), mtime_ns=self.mtime_ns, blocks=None)
+        return known._replace(size=self._size, mtime_ns=self.mtime_ns, blocks=None)
 
     def sync(self) -> None:
         """See `OpenFile.sync`: storing the content is what syncs it."""
@@ -176,18 +182,22 @@ class SpooledFile(OpenFile):
                     self._source.seek(0)
                 self._is_begun = True
                 self._content.fill(_chunks(self._source))
+                self._size = self._content.size()
                 self._drop_source()
 
-    def save(self, name: str) -> Entry | None:
-        """Store the content under `name` if it is dirty; the storage's entry, or None when there was nothing to do."""
+    def save(self, name: str, stored: Callable[[Entry], None]) -> None:
+        """Store the content under `name` if it is dirty, and tell `stored` the storage's entry.
+
+        It stays dirty until that has returned: a lookup must not take the new object for another file.
+        """
         with self.lock:
             if not self.dirty:
-                return None
+                return
             self.secure()
             with _reader(self._content) as content:
                 entry = self._storage.replace(name, File(content))
+            stored(entry)
             self.dirty = False
-            return entry
 
     def keep(self, **note: object) -> str:
         """Leave the unsaved content in the spool with `note` beside it; returns its path."""

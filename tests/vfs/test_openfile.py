@@ -102,6 +102,14 @@ class TestInPlace:
         file.close()
 
 
+def ignore(entry: Entry) -> None:
+    """Nobody is to be told."""
+
+
+def unexpected(entry: Entry) -> None:
+    raise AssertionError(f"stored once more: {entry}")
+
+
 class TestSpooled:
     def test_nothing_is_fetched_before_it_is_needed(self, spooled: Callable[..., SpooledFile]) -> None:
         source = Source()
@@ -156,11 +164,12 @@ class TestSpooled:
         storage, spool = InMemoryStorage(), Spool(tmp_path)
         file = SpooledFile(node(), storage, spool.open(), None)
         file.write(b"content", 0)
-        entry = file.save("d/f")
-        assert entry is not None
-        assert (entry.size, stored(storage, "d/f"), file.dirty) == (7, b"content", False)
-        assert file.save("d/f") is None
-        assert file.save("elsewhere") is None
+        told: list[tuple[int, bool]] = []
+        file.save("d/f", lambda entry: told.append((entry.size, file.dirty)))
+        assert told == [(7, True)], "dirty until everybody knows that it is stored"
+        assert (stored(storage, "d/f"), file.dirty) == (b"content", False)
+        file.save("d/f", unexpected)
+        file.save("elsewhere", unexpected)
         assert not storage.exists("elsewhere")
 
     def test_a_failed_save_leaves_it_dirty(self, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -170,9 +179,9 @@ class TestSpooled:
         with monkeypatch.context() as patch:
             patch.setattr(storage, "replace", lambda *_: (_ for _ in ()).throw(TimeoutError(errno.ETIMEDOUT, "no")))
             with pytest.raises(TimeoutError):
-                file.save("f")
+                file.save("f", ignore)
         assert file.dirty
-        file.save("f")
+        file.save("f", ignore)
         assert stored(storage, "f") == b"content"
 
     def test_the_storage_may_close_what_it_is_given(self, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -187,9 +196,9 @@ class TestSpooled:
         monkeypatch.setattr(storage, "replace", closing)
         file = SpooledFile(node(), storage, spool.open(), None)
         file.write(b"one", 0)
-        file.save("f")
+        file.save("f", ignore)
         file.write(b"two", None)
-        file.save("f")
+        file.save("f", ignore)
         assert stored(storage, "f") == b"onetwo"
 
     def test_a_write_waits_for_the_upload_and_is_not_lost(
@@ -207,7 +216,7 @@ class TestSpooled:
         monkeypatch.setattr(storage, "replace", slow)
         file = SpooledFile(node(), storage, spool.open(), None)
         file.write(b"one", 0)
-        saver = threading.Thread(target=file.save, args=("f",))
+        saver = threading.Thread(target=file.save, args=("f", ignore))
         saver.start()
         assert uploading.wait(SOON)
         writer = threading.Thread(target=file.write, args=(b"two", None))
@@ -217,7 +226,7 @@ class TestSpooled:
         saver.join(SOON)
         writer.join(SOON)
         assert (stored(storage, "f"), file.dirty) == (b"one", True)
-        file.save("f")
+        file.save("f", ignore)
         assert stored(storage, "f") == b"onetwo"
 
 
