@@ -95,7 +95,11 @@ class Mount:
         if not self.transport.ready.wait(START_SECONDS):
             self.abort()
             raise MountError(f"the kernel did not greet the mount within {START_SECONDS:.0f} s")
-        self._device = os.stat(self.mountpoint).st_dev
+        try:
+            self._device = os.stat(self.mountpoint).st_dev
+        except OSError as error:
+            self.abort()
+            raise MountError(f"the new mount does not answer: {error}") from error
         return self
 
     def _serve(self) -> None:
@@ -194,8 +198,17 @@ def mounted(
             mountpoint = tempfile.mkdtemp(prefix="vfs-")
             stack.callback(os.rmdir, mountpoint)
         running = mount(storage_or_alias, mountpoint, transport=transport, **options)
-        stack.callback(running.unmount)
+        stack.callback(_leave, running)
         yield running.mountpoint
+
+
+def _leave(running: Mount) -> None:
+    """Unmount; where that fails, out of the tree at least, and those are served who have files open."""
+    try:
+        running.unmount()
+    except MountError:
+        running.unmount(wait=0, lazy=True)
+        raise
 
 
 @atexit.register

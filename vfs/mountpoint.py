@@ -15,6 +15,8 @@ from typing import NamedTuple
 
 from vfs.transports.base import MountError
 
+MOUNT_TYPE = "fuse.vfs"
+"""What the mount table calls our mounts."""
 MNT_FORCE = 1
 """umount2(2): end the connection of the filesystem first, which fails all that waits for it."""
 MNT_DETACH = 2
@@ -63,9 +65,13 @@ def mounted_at(mountpoint: Path) -> MountedAt | None:
 
 
 def absolute(mountpoint: Path | str) -> Path:
-    """The mountpoint as the mount table writes it; no component of a dead mount is touched, only its parent."""
+    """The mountpoint as the mount table writes it; what is mounted there is not asked, for it may be dead."""
     path = Path(os.path.abspath(mountpoint))
-    return path.parent.resolve() / path.name if path.name else path
+    try:
+        os.readlink(path)
+    except OSError:
+        return path.parent.resolve() / path.name if path.name else path
+    return path.resolve()
 
 
 def is_stale(mountpoint: Path) -> bool:
@@ -134,10 +140,12 @@ def unmount(mountpoint: Path | str, *, wait: float = 10.0, lazy: bool = False) -
 
     path = absolute(mountpoint)
     record = find(path)
+    lying = mounted_at(path)
+    if lying is not None and lying.kind != MOUNT_TYPE:
+        raise MountError(f"what is mounted at {str(path)!r} is {lying.kind}, not a mount of vfs; use umount")
     if is_stale(path):
         detach(path, lazy=True)
         return
-    lying = mounted_at(path)
     if lying is None and record is None:
         raise MountError(_nothing_at(path))
     if record is not None and not lazy:
@@ -153,17 +161,21 @@ def unmount(mountpoint: Path | str, *, wait: float = 10.0, lazy: bool = False) -
             detach(path, lazy=lazy)
             break
         except OSError as error:
+            if error.errno == errno.EINVAL and record is not None:
+                break  # it is out of the tree, and served to those who have files open
             if error.errno != errno.EBUSY:
                 raise MountError(f"cannot unmount {str(path)!r}: {error.strerror}") from error
             if time.monotonic() > deadline:
                 raise MountError(_busy(path)) from error
             time.sleep(POLL)
     if record is not None and not lazy and not record.wait_for_end(wait):
-        raise MountError(f"unmounted, but the daemon {record.pid} still runs; its log is {record.log}")
+        raise MountError(
+            f"unmounted, but the daemon {record.pid} still runs: files are open, or it hangs; see {record.log}"
+        )
 
 
 def _nothing_at(path: Path) -> str:
-    ours = [entry.path for entry in mount_table() if entry.kind == "fuse.vfs"]
+    ours = [entry.path for entry in mount_table() if entry.kind == MOUNT_TYPE]
     if not ours:
         return f"nothing is mounted at {str(path)!r}"
     return f"nothing is mounted at {str(path)!r} in this namespace; mounted are {', '.join(map(repr, ours))}"

@@ -82,7 +82,7 @@ def test_a_source_tree_of_two_thousand_files(place: Place, sources: Callable[[in
         assert_same_tree(source, place.behind / "copy")
     assert len(place.sh("find copy -type f").splitlines()) == 2000
     assert int(place.sh("du -s copy").split()[0]) > 5_000
-    assert place.sh("grep -l 'it runs: ' copy/[r-s]*", check=False) == "copy/run me\n"
+    assert place.sh("grep -ls 'it runs: ' copy/*.* copy/run*", check=False) == "copy/run me\n"
     assert place.sh("'copy/run me' well") == "it runs: well\n"
     (place / "moved").mkdir()
     place.sh("mv copy moved/tree && rm -r moved")
@@ -165,9 +165,8 @@ def test_sqlite_writes(place: Place, journal: str) -> None:
             with database:
                 rows = [(number, f"text {number}") for number in range(start, start + 1000)]
                 database.executemany("INSERT INTO numbers VALUES (?, ?)", rows)
-        with pytest.raises(ZeroDivisionError), database:
-            database.execute("DELETE FROM numbers")
-            raise ZeroDivisionError  # so it is rolled back
+        database.execute("DELETE FROM numbers")
+        database.rollback()
         assert database.execute("SELECT count(*), sum(number) FROM numbers").fetchone() == (3000, sum(range(3000)))
         assert database.execute("PRAGMA integrity_check").fetchone() == ("ok",)
         assert _in_another_process(place, "SELECT max(number) FROM numbers") == "(2999,)"
