@@ -185,6 +185,9 @@ class Namespace:
     def make(self, parent: Node, name: str, make: Callable[[str], None], what: str = "") -> Node:
         """The node for what `make(path)` makes; where the storage has no `what`, OSError (EPERM) as POSIX asks."""
         _require_directory(parent, name)
+        known = self.tree.child(parent, name)
+        if known is not None and self.is_ahead(known):  # which the storage may not know of
+            raise FileExistsError(errno.EEXIST, os.strerror(errno.EEXIST), name)
         with self.tree.reading(parent) as directory:
             path = join(directory, name)
             try:
