@@ -85,6 +85,7 @@ class FusepyTransport(Transport):
             raise MountError(
                 f"libfuse could not mount at {str(self.mountpoint)!r}; its own words are above or in the log"
             )
+        os.set_inheritable(self._library.descriptor(self._channel), False)  # who has it keeps the mount alive
         self._fuse = self._library.new(
             self._channel,
             ctypes.byref(arguments),
