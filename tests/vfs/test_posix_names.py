@@ -153,19 +153,18 @@ def test_a_directory_takes_along_what_is_in_it(place: Place) -> None:
     assert os.listdir(place.path) == ["new"]
 
 
-def test_a_directory_is_renamed_in_one_step_or_not_at_all(place: Place) -> None:
-    """On a storage without directories it would be a copy of all that is below: EXDEV makes `mv` do that."""
-    (place / "old").mkdir()
+def test_a_directory_is_renamed_with_all_that_is_in_it(place: Place) -> None:
+    (place / "old" / "below").mkdir(parents=True)
     (place / "old" / "file").write_text("x")
-    if not place.can("directories"):
-        with failing(errno.EXDEV):
-            os.rename(place / "old", place / "new")
-        assert (place / "old" / "file").read_text() == "x"
-        return
+    (place / "old" / "below" / "file").write_text("y")
     number = os.stat(place / "old").st_ino
-    os.rename(place / "old", place / "new")
+    with open(place / "old" / "file", "a") as file:
+        os.rename(place / "old", place / "new")
+        file.write("and more")
     assert os.stat(place / "new").st_ino == number
-    assert (place / "new" / "file").read_text() == "x"
+    assert (place / "new" / "file").read_text() == "xand more"
+    assert (place / "new" / "below" / "file").read_text() == "y"
+    assert os.listdir(place.path) == ["new"]
 
 
 def test_a_new_directory_can_be_renamed_before_anything_is_in_it(place: Place) -> None:

@@ -49,6 +49,14 @@ def error_of(call: Callable[[], object]) -> str:
     return errno.errorcode[caught.value.errno or 0]
 
 
+def wait_until_closed(server: Server) -> None:
+    """The kernel tells of the last close after close() has returned: wait until the daemon has heard of it."""
+    record, deadline = server.record, time.monotonic() + 10
+    assert record is not None
+    while record.ask("status")["open_files"]:
+        assert time.monotonic() < deadline
+
+
 def write_and_close(path: Path, content: bytes) -> None:
     """One write and one close; an error of the close is raised."""
     descriptor = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o644)
@@ -376,6 +384,7 @@ def test_an_outage_is_not_absence(serve: Serve) -> None:
 def test_an_unexpected_error(serve: Serve) -> None:
     server = serve("objects")
     write_and_close(server.mountpoint / "file", b"x")
+    wait_until_closed(server)  # else the content is still here, and nothing is opened
     for fault in ("RuntimeError", "SystemExit", "KeyboardInterrupt", "RecursionError"):
         server.fail("open", fault)
         assert error_of((server.mountpoint / "file").read_bytes) == "EIO"
