@@ -290,10 +290,13 @@ class FileSystem:
         handle.require(write=False)
         return handle.file.read(size, offset)
 
-    def write(self, handle: Handle, data: bytes | memoryview, offset: int) -> int:
-        """Write all of `data`, at the end of the file for a handle opened with O_APPEND."""
+    def write(self, handle: Handle, data: bytes | memoryview, offset: int, *, mapped: bool = False) -> int:
+        """Write all of `data`, at the end of the file for a handle opened with O_APPEND.
+
+        What was `mapped` has its place: the kernel writes pages back by whatever handle there is.
+        """
         handle.require(write=True)
-        return handle.file.write(data, None if handle.append else offset)
+        return handle.file.write(data, None if handle.append and not mapped else offset)
 
     def flush(self, handle: Handle, caller: Caller) -> None:
         """A descriptor of `handle` was closed: store what is dirty if the process that opened it closes it."""

@@ -193,6 +193,12 @@ class TestCreate:
         verbs.close(fd)
         assert verbs.get("f") == b"onetwothree"
 
+    def test_a_mapped_page_has_its_place_even_where_the_handle_appends(self, verbs: Verbs) -> None:
+        verbs.put("f", b"content")
+        fd = verbs.open("f", os.O_RDWR | os.O_APPEND)
+        verbs.filesystem.write(verbs.handle(fd), b"C", 0, mapped=True)
+        assert verbs.read(fd, 99, 0) == b"Content"
+
     def test_what_is_no_file_is_not_opened(self, verbs: Verbs) -> None:
         verbs.mkdir("d")
         fails(errno.EISDIR, verbs.open, "d", os.O_RDWR)

@@ -348,7 +348,8 @@ class FusepyTransport(Transport):
         return len(data)
 
     def _write(self, _path: bytes | None, data: Any, size: int, offset: int, info: Any) -> int:
-        return self.filesystem.write(self._handle(info), ctypes.string_at(data, size), offset)
+        mapped = bool(info.contents.writepage)
+        return self.filesystem.write(self._handle(info), ctypes.string_at(data, size), offset, mapped=mapped)
 
     def _flush(self, _path: bytes | None, info: Any) -> None:
         self.filesystem.flush(self._handle(info), self._caller())
