@@ -83,7 +83,13 @@ class FileSystem:
     def lookup(self, parent: Node, name: str) -> tuple[Node, Attributes]:
         """The node called `name` in `parent` and its attributes; counts one lookup. FileNotFoundError."""
         self.names.check(name)
-        return self._answer(self.names.find(parent, name))
+        while True:
+            node = self.names.find(parent, name)
+            with self.tree.lock:
+                if self.tree.child(parent, name) is node:  # else it was dropped before anybody could count on it
+                    self.tree.remember(node)
+                    break
+        return node, self._shown(node)
 
     def forget(self, node: Node, count: int = 1) -> None:
         """Take back `count` lookups of `node`."""
@@ -372,8 +378,10 @@ class FileSystem:
 
     def _answer(self, node: Node) -> tuple[Node, Attributes]:
         """A node as a verb returns it: one lookup counted, with the attributes that were just learnt."""
-        self.tree.remember(node)
-        return node, self.policy.attributes(self.names.known(node), node.ino, node.kept)
+        return self.tree.remember(node), self._shown(node)
+
+    def _shown(self, node: Node) -> Attributes:
+        return self.policy.attributes(self.names.known(node), node.ino, node.kept)
 
     def _check_writable(self, *names: str) -> None:
         if self.read_only:
