@@ -72,7 +72,7 @@ class Server:
     @property
     def environment(self) -> dict[str, str]:
         """The variables with which `vfs` finds the settings, the tests' backends, and the spool."""
-        paths = os.pathsep.join([str(HERE.parents[1]), str(HERE)])
+        paths = os.pathsep.join(filter(None, [str(HERE.parents[1]), str(HERE), os.environ.get("PYTHONPATH")]))
         return {**os.environ, "PYTHONPATH": paths, "XDG_CACHE_HOME": str(self.folder / "cache")}
 
     def run(self, *words: str, check: bool = True, timeout: float = START_SECONDS) -> subprocess.CompletedProcess[str]:
