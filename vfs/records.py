@@ -140,12 +140,17 @@ def records() -> list[Record]:
     """The records of the user's living daemons, oldest first."""
     found = []
     for path in runtime_folder().glob("*.json"):
-        with contextlib.suppress(FileNotFoundError):  # it ended while we looked
+        try:
             record = Record(**json.loads(path.read_text()))
-            if record.is_alive():
-                found.append(record)
-            else:
-                record.remove()
+        except FileNotFoundError:
+            continue  # it ended while we looked
+        except (TypeError, ValueError):
+            logger.warning("left alone: the record %s, which another version of vfs has written", path)
+            continue
+        if record.is_alive():
+            found.append(record)
+        else:
+            record.remove()
     return sorted(found, key=lambda record: record.started)
 
 

@@ -326,6 +326,20 @@ def test_records_of_the_dead_are_swept(serve: Serve) -> None:
     assert not server.daemon.socket.exists()
 
 
+def test_a_record_of_another_version_hides_no_mount(serve: Serve) -> None:
+    server = serve("memory")
+    strange = [records.runtime_folder() / f"strange-{number}-{os.getpid()}.json" for number in range(2)]
+    try:
+        strange[0].write_text('{"pid": 1, "colour": "red"}')
+        strange[1].write_text("not JSON at all")
+        assert server.daemon in records.records()
+        assert all(path.exists() for path in strange)
+    finally:
+        for path in strange:
+            path.unlink()
+    server.unmount()
+
+
 def test_a_process_that_nobody_collects_has_ended(serve: Serve) -> None:
     """A zombie stays in the process table for as long as its parent likes."""
     import psutil
