@@ -61,8 +61,7 @@ def start(
     child = os.fork()
     if child == 0:
         os.close(read)
-        _become_daemon(log)
-        _run(lambda: Mount(alias, mountpoint, options, transport), alias, str(log), write)
+        _run(lambda: Mount(alias, mountpoint, options, transport), alias, log, write)
     os.close(write)
     os.waitpid(child, 0)
     with open(read, encoding="utf-8") as pipe:
@@ -82,7 +81,8 @@ def log_file(mountpoint: Path) -> Path:
     else:
         folder = Path(os.environ.get("XDG_STATE_HOME") or Path.home() / ".local" / "state") / "vfs" / "log"
     folder.mkdir(mode=0o700, parents=True, exist_ok=True)
-    return folder / f"{str(mountpoint).strip('/').replace('/', '-') or 'root'}.log"
+    name = os.fsencode(mountpoint).strip(b"/").replace(b"/", b"-")[-200:]  # the end of a long path tells more
+    return folder / f"{os.fsdecode(name) or 'root'}.log"
 
 
 def _become_daemon(log: Path) -> None:
@@ -94,9 +94,9 @@ def _become_daemon(log: Path) -> None:
     if os.fork():
         os._exit(0)
     os.umask(0o022)
-    for number in [int(name) for name in os.listdir("/dev/fd")]:
-        with contextlib.suppress(OSError):  # the descriptor of the listing itself is gone by now
-            if number > 2 and os.get_inheritable(number):
+    for number in range(3, 256):  # a listing of them is not to be had on every system
+        with contextlib.suppress(OSError):  # not open
+            if os.get_inheritable(number):
                 os.close(number)
     null = os.open(os.devnull, os.O_RDONLY)
     output = os.open(log, os.O_WRONLY | os.O_CREAT | os.O_APPEND, 0o600)
@@ -109,18 +109,22 @@ def _become_daemon(log: Path) -> None:
     logging.basicConfig(handlers=[handler], level=logging.INFO, force=True)
 
 
-def _run(make: Callable[[], Mount], alias: str, log: str, pipe: int) -> None:
-    """In the daemon: serve to the end of the process; never returns into the command's code."""
-    code = 1
+def _run(make: Callable[[], Mount], alias: str, log: Path, pipe: int) -> None:
+    """In the first child: become the daemon and serve to the end; never returns into the command's code."""
+    code, told = 1, False
 
     def tell(answer: dict[str, Any]) -> None:
-        os.write(pipe, json.dumps(answer).encode())
-        os.close(pipe)
+        nonlocal told
+        if not told:
+            os.write(pipe, json.dumps(answer).encode())
+            os.close(pipe)
+        told = True
 
     try:
+        _become_daemon(log)
         mount = make()
         os.chdir("/")
-        _serve(mount, alias, log, lambda record: tell(dataclasses.asdict(record)))
+        _serve(mount, alias, str(log), lambda record: tell(dataclasses.asdict(record)))
         code = 0
     except (MountError, ImproperlyConfigured) as error:
         tell({"error": str(error)})

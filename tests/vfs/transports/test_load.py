@@ -1,0 +1,70 @@
+"""Which transport serves a mount, and what a system lacks for it."""
+
+from __future__ import annotations
+
+import os
+import shutil
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from vfs import transports
+from vfs.transports.base import MountError
+
+REPOSITORY = Path(__file__).parents[3]
+
+
+def test_an_unknown_transport_names_the_known_ones() -> None:
+    with pytest.raises(MountError, match="unknown transport 'pigeon': valid are auto, fusepy"):
+        transports.load("pigeon")
+
+
+@pytest.mark.mount
+@pytest.mark.parametrize("name", transports.NAMES)
+def test_each_name_is_a_transport(name: str) -> None:
+    assert transports.load(name).name == "fusepy"
+
+
+@pytest.mark.mount
+@pytest.mark.skipif(os.geteuid() != 0 or not shutil.which("unshare"), reason="only root can take /dev away")
+@pytest.mark.parametrize(
+    ("prepare", "message"),
+    [("true", "there is no /dev/fuse: load the kernel's module"), ("mknod /dev/fuse c 1 5", "")],
+)
+def test_a_machine_without_the_device(tmp_path: Path, prepare: str, message: str) -> None:
+    """In a namespace of its own whose /dev is empty, or has a wrong device of that name."""
+    script = (
+        f"mount -t tmpfs none /dev && mknod /dev/null c 1 3 && {prepare} && exec {sys.executable} -m vfs mount memory ."
+    )
+    done = subprocess.run(
+        ["unshare", "--mount", "sh", "-c", script],
+        cwd=tmp_path,
+        env={**os.environ, "PYTHONPATH": str(REPOSITORY)},
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    assert done.returncode == 1
+    assert done.stderr.startswith("vfs: ")
+    assert message in done.stderr
+    assert "Traceback" not in done.stderr
+    assert list(tmp_path.iterdir()) == []
+
+
+@pytest.mark.parametrize(
+    ("release", "command"),
+    [
+        ('ID=debian\nVERSION_ID="12"\n', "apt-get install libfuse2"),
+        ("ID=ubuntu\n", "libfuse2t64"),
+        ('ID=rocky\nID_LIKE="rhel centos fedora"\n', "dnf install fuse-libs"),
+        ("ID=slackware\n", "libfuse.so.2"),
+    ],
+)
+@pytest.mark.skipif(sys.platform != "linux", reason="distributions are Linux's")
+def test_the_package_is_named_as_the_distribution_calls_it(
+    monkeypatch: pytest.MonkeyPatch, release: str, command: str
+) -> None:
+    monkeypatch.setattr(Path, "read_text", lambda *_, **__: release)
+    assert command in transports.libfuse_package()
