@@ -25,22 +25,16 @@ from typing import NamedTuple
 from storage.base import RENAME_EXCHANGE, RENAME_NOREPLACE, Storage
 from storage.entry import Kind, Usage
 from vfs.attributes import Attributes, Policy
+from vfs.callers import Caller, same_process
 from vfs.contents import Contents
 from vfs.namespace import Namespace
 from vfs.openfile import Handle
+from vfs.renaming import check_rename, is_stored, rename_stored, unlink_stored
 from vfs.spool import Spool
 from vfs.tree import NamelessError, Node
 
 UNKNOWN_SIZE = 1 << 50
 """Bytes shown as the size of a storage that does not know its own and was given none: 1 PiB."""
-
-
-class Caller(NamedTuple):
-    """The process that a request comes from."""
-
-    uid: int
-    gid: int
-    pid: int
 
 
 class DirectoryEntry(NamedTuple):
@@ -165,7 +159,7 @@ class FileSystem:
             self.names.require_empty(node, path)
             if self.names.real_directories:
                 self.storage.rmdir(path)
-            elif self._is_stored(path):
+            elif is_stored(self.storage, path):
                 raise PermissionError(errno.EPERM, "the storage keeps this directory, though it is empty", path)
             self.names.removed(parent, name)
 
@@ -223,7 +217,7 @@ class FileSystem:
             if node.is_dir:
                 raise IsADirectoryError(errno.EISDIR, os.strerror(errno.EISDIR), name)
             self.contents.secure(node)
-            self._unlink_stored(self.names.path(parent, name), missing_ok=self.names.is_ahead(node))
+            unlink_stored(self.storage, self.names.path(parent, name), missing_ok=self.names.is_ahead(node))
             self.names.removed(parent, name)
         self.contents.settle(node)
 
@@ -242,13 +236,13 @@ class FileSystem:
             assert node is not None
             if node is target and flags != RENAME_NOREPLACE:
                 return  # two names of one file: POSIX says that nothing happens
-            self._check_rename(node, parent, target, new_parent, flags)
+            check_rename(self.tree, node, parent, target, new_parent, flags)
             self.contents.secure(node)  # what is yet to be read of it goes by its old name
             self.contents.secure(target)
             src, dst = self.names.path(parent, name), self.names.path(new_parent, new_name)
             if target is not None and target.is_dir and not flags:
                 self.names.require_empty(target, dst)
-            self._rename_stored(node, src, dst, flags)
+            rename_stored(self.names, node, src, dst, flags)
             with self.tree.lock:
                 move = self.tree.exchange if flags == RENAME_EXCHANGE else self.tree.move
                 move(parent, name, new_parent, new_name)
@@ -432,78 +426,9 @@ class FileSystem:
             if node is not None and node.file is not None:
                 self.contents.store(node.file)
 
-    def _check_rename(self, node: Node, parent: Node, target: Node | None, new_parent: Node, flags: int) -> None:
-        """Raise what POSIX has against this rename, as far as it is not the storage's to say."""
-        if flags == RENAME_NOREPLACE and target is not None:
-            raise FileExistsError(errno.EEXIST, os.strerror(errno.EEXIST))
-        if flags == RENAME_EXCHANGE and target is None:
-            raise FileNotFoundError(errno.ENOENT, os.strerror(errno.ENOENT))
-        if self.tree.is_within(new_parent, node):
-            raise OSError(errno.EINVAL, "a directory cannot go below itself")
-        if target is not None and self.tree.is_within(parent, target):
-            raise OSError(errno.EINVAL if flags else errno.ENOTEMPTY, "the target is above what is renamed")
-        if target is not None and not flags and node.is_dir != target.is_dir:
-            code = errno.ENOTDIR if node.is_dir else errno.EISDIR
-            raise OSError(code, os.strerror(code))
-
     def _set_stored_attributes(self, node: Node, changes: dict[str, int]) -> None:
         try:
             with self.tree.reading(node) as path:
                 self.storage.set_attributes(path, **changes)
         except NamelessError:
             self.names.keep(node, changes)
-
-    def _rename_stored(self, node: Node, src: str, dst: str, flags: int) -> None:
-        """The storage's half of a rename, for a node that is in the storage at all.
-
-        Where it cannot move directories, EXDEV makes `mv` copy and delete.
-        """
-        if node.virtual and flags != RENAME_EXCHANGE and (not node.is_dir or not self._is_stored(src)):
-            if not node.is_dir:  # its content replaces the target when it is stored, and what it has replaced here goes
-                self._unlink_stored(src, missing_ok=True)
-            return
-        try:
-            self.storage.rename(src, dst, flags)
-        except NotImplementedError as error:
-            if flags == RENAME_NOREPLACE and not node.is_dir:
-                self.storage.rename(src, dst)
-            elif flags != RENAME_EXCHANGE and node.is_dir:
-                raise OSError(errno.EXDEV, "the storage cannot rename directories", src) from error
-            else:
-                raise OSError(errno.EINVAL, "the storage cannot do that", src) from error
-        if node.kind is Kind.FILE and node.identity is None:
-            self.names.copied(node, dst)
-
-    def _unlink_stored(self, path: str, *, missing_ok: bool) -> None:
-        """The storage's half of an unlink; what is not stored yet may all the same cover something that is."""
-        try:
-            self.storage.unlink(path)
-        except FileNotFoundError:
-            if not missing_ok:
-                raise
-
-    def _is_stored(self, path: str) -> bool:
-        try:
-            self.storage.stat(path)
-        except FileNotFoundError:
-            return False
-        return True
-
-
-def same_process(opener: int, closer: int) -> bool:
-    """Whether two thread ids of requests belong to one process; unsure (a process that is gone) counts as yes."""
-    if opener == closer:
-        return True
-    try:
-        return _process_of(opener) == _process_of(closer)
-    except OSError:
-        return True
-
-
-def _process_of(thread: int) -> int:
-    """The process (thread group) of a thread, from /proc; OSError where that is not to be had."""
-    with open(f"/proc/{thread}/status", encoding="utf-8", errors="replace") as status:
-        for line in status:
-            if line.startswith("Tgid:"):
-                return int(line.split()[1])
-    raise ProcessLookupError(errno.ESRCH, os.strerror(errno.ESRCH))

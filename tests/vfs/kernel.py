@@ -19,7 +19,8 @@ from backends import ObjectStorage, ScanningStorage
 from storage import FileSystemStorage, InMemoryStorage, Storage
 from storage.remote.django import adapt
 from vfs.attributes import Attributes
-from vfs.filesystem import Caller, FileSystem
+from vfs.callers import Caller
+from vfs.filesystem import FileSystem
 from vfs.openfile import Handle
 from vfs.spool import Spool
 from vfs.tree import Node

@@ -15,7 +15,8 @@ from storage import InMemoryStorage
 from storage.base import RENAME_EXCHANGE, RENAME_NOREPLACE
 from vfs import tree as tree_module
 from vfs.attributes import Policy
-from vfs.filesystem import UNKNOWN_SIZE, FileSystem, same_process
+from vfs.callers import same_process
+from vfs.filesystem import UNKNOWN_SIZE, FileSystem
 
 W = os.O_CREAT | os.O_RDWR
 

@@ -34,7 +34,8 @@ from pathlib import Path
 from typing import Any
 
 from vfs.attributes import Attributes
-from vfs.filesystem import Caller, FileSystem
+from vfs.callers import Caller
+from vfs.filesystem import FileSystem
 from vfs.openfile import Handle
 from vfs.options import MountOptions
 from vfs.transports.base import MountError, Transport
