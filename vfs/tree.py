@@ -16,9 +16,8 @@ first, beyond `IDLE_LIMIT`. An inode number comes from the identity, or is a has
 comes back under the same number.
 
 Locks. `Tree.lock` guards every field of every node and is held for a few instructions, never across a storage call.
-What spans a storage call is a *lease*: shared on a node and all above it while its path is in use, exclusive on a
-node whose name is about to change (rename, unlink, rmdir). All leases of a call are taken at once or not at all, so
-two calls cannot wait for each other. Lock order of the package: leases -> `OpenFile.lock` -> `Tree.lock` -> spool.
+What spans a storage call is a lease (vfs.leases). Lock order of the package: leases -> `OpenFile.lock` -> `Tree.lock`
+-> spool.
 """
 
 from __future__ import annotations
@@ -31,6 +30,7 @@ from collections.abc import Hashable, Iterable
 from typing import TYPE_CHECKING
 
 from storage.entry import Entry, Kind
+from vfs.leases import Lease, PathLease
 
 if TYPE_CHECKING:
     from vfs.attributes import Kept
@@ -105,71 +105,15 @@ class Node:
         return f"<Node {self.ino} {self.kind.name.lower()} {names}>"
 
 
-class Lease:
-    """The right to use, or to change, the paths of some nodes for the length of a `with` block."""
-
-    __slots__ = ("_chain", "_exclusive", "_shared", "_tree")
-
-    def __init__(self, tree: Tree, shared: Iterable[Node], exclusive: Iterable[Node] = ()) -> None:
-        """A lease yet to be taken: `shared` nodes with all above them, `exclusive` ones alone."""
-        self._tree = tree
-        self._shared = shared
-        self._exclusive = tuple(dict.fromkeys(exclusive))
-        self._chain: list[Node] = []
-
-    def __enter__(self) -> Lease:
-        tree = self._tree
-        with tree.lock:
-            self._chain = chain = tree.ancestry(self._shared)
-            while any(node.writer for node in chain) or any(n.writer or n.readers for n in self._exclusive):
-                tree.waiting += 1
-                tree.lock.wait()
-                tree.waiting -= 1
-                self._chain = chain = tree.ancestry(self._shared)
-            for node in chain:
-                node.readers += 1
-            for node in self._exclusive:
-                node.writer = True
-        return self
-
-    def __exit__(self, *_: object) -> None:
-        tree = self._tree
-        with tree.lock:
-            for node in self._chain:
-                node.readers -= 1
-            for node in self._exclusive:
-                node.writer = False
-            if tree.waiting:
-                tree.lock.notify_all()
-
-
-class PathLease(Lease):
-    """A shared lease on one node, whose block is given the node's path."""
-
-    __slots__ = ("_node",)
-
-    def __init__(self, tree: Tree, node: Node) -> None:
-        """A lease on `node` and all above it."""
-        super().__init__(tree, (node,))
-        self._node = node
-
-    def __enter__(self) -> str:  # type: ignore[override]
-        """Take the lease; NamelessError for a node that has lost its last name."""
-        super().__enter__()
-        try:
-            return self._tree.path(self._node)
-        except BaseException:
-            super().__exit__()
-            raise
-
-
 class Tree:
     """All nodes of a mount, from the root down."""
 
     def __init__(self, root: Entry) -> None:
         """A tree that holds `root`, a storage's entry for ""."""
         self.lock = threading.Condition(threading.RLock())
-        self.waiting = 0
+        self.queue: list[Lease] = []
+        """The leases that are waited for, in the order in which they came."""
+        self.thread = threading.local()
         self._by_identity: dict[Hashable, Node] = {}
         self._by_ino: dict[int, Node] = {}
         self._idle: OrderedDict[Node, None] = OrderedDict()

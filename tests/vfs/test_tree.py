@@ -14,7 +14,8 @@ import pytest
 from storage.entry import Entry, Kind
 from vfs import tree as tree_module
 from vfs.attributes import Kept
-from vfs.tree import Lease, NamelessError, Node, Tree
+from vfs.leases import Lease
+from vfs.tree import NamelessError, Node, Tree
 
 SOON = 5.0
 """Seconds after which what should have happened has not."""
@@ -54,12 +55,12 @@ class Other:
         """Whether it gets the lease, sooner or later."""
         return self._has_it.wait(SOON)
 
-    def waits(self, tree: Tree) -> bool:
-        """Whether it comes to wait for the lease."""
+    def waits(self, tree: Tree, behind: int = 0) -> bool:
+        """Whether it comes to wait for the lease, `behind` so many others."""
         deadline = time.monotonic() + SOON
         while not self._has_it.is_set() and time.monotonic() < deadline:
             with tree.lock:
-                if tree.waiting:
+                if len(tree.queue) > behind:
                     return True
         return False
 
@@ -164,6 +165,46 @@ class TestLeases:
             with tree.reading(node) as path:
                 assert path == "a"
 
+    def test_a_change_comes_to_its_turn_though_others_keep_coming(
+        self, tree: Tree, other: Callable[[Lease], Other]
+    ) -> None:
+        above = directory(tree, tree.root, "d")
+        node = file(tree, above, "f")
+        upload = other(tree.reading(node))
+        assert upload.has_it()
+        renaming = other(tree.changing((tree.root,), (above,)))
+        assert renaming.waits(tree)
+        late = other(tree.reading(node))
+        assert late.waits(tree, behind=1)
+        upload.let_go()
+        assert renaming.has_it()
+        renaming.let_go()
+        assert late.has_it()
+
+    def test_who_waits_holds_up_only_who_wants_the_same(self, tree: Tree, other: Callable[[Lease], Other]) -> None:
+        above = directory(tree, tree.root, "d")
+        assert other(tree.reading(above)).has_it()
+        assert other(tree.changing((tree.root,), (above,))).waits(tree)
+        assert other(tree.reading(file(tree, tree.root, "beside"))).has_it()
+        assert other(tree.changing((tree.root,), (file(tree, tree.root, "other"),))).has_it()
+
+    def test_two_changes_that_use_each_others_paths_do_not_wait_for_each_other(
+        self, tree: Tree, other: Callable[[Lease], Other]
+    ) -> None:
+        """Renames of `one` into `two` and of `two` into `one`, while both are in use."""
+        one, two = directory(tree, tree.root, "one"), directory(tree, tree.root, "two")
+        users = [other(tree.reading(one)), other(tree.reading(two))]
+        assert all(user.has_it() for user in users)
+        first = other(tree.changing((tree.root, two), (one,)))
+        assert first.waits(tree)
+        second = other(tree.changing((tree.root, one), (two,)))
+        assert second.waits(tree, behind=1)
+        for user in users:
+            user.let_go()
+        assert first.has_it()
+        first.let_go()
+        assert second.has_it()
+
     def test_a_node_above_the_new_place_may_be_among_the_changing(self, tree: Tree) -> None:
         above = directory(tree, tree.root, "d")
         with tree.changing((tree.root, directory(tree, above, "e")), (above, None)):
@@ -212,7 +253,7 @@ class TestLeases:
         with ThreadPoolExecutor(16) as pool:
             for done in [pool.submit(work, seed) for seed in range(16)]:
                 done.result(timeout=30)
-        assert tree.waiting == 0
+        assert tree.queue == []
         assert all((node.readers, node.writer) == (0, False) for node in tree.nodes())
         assert sorted(len(node.links) for node in movers) == [1, 1, 1, 1]
 
