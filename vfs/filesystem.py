@@ -205,7 +205,7 @@ class FileSystem:
             raise PermissionError(errno.EPERM, "this storage has no hard links", name)
         with self.tree.changing((node, parent), ()):
             source = self.tree.path(node)
-            made = self.names.make(parent, name, lambda path: self.storage.link(source, path), "hard links")
+            made = self.names.make(parent, name, lambda path: self.storage.link(source, path), "hard links", links=True)
         self.names.touch(node)
         return self._answer(made)
 

@@ -16,13 +16,14 @@ import logging
 import os
 import time
 from collections.abc import Callable
+from contextlib import suppress
 from typing import TYPE_CHECKING
 
 from storage.base import Storage
 from storage.entry import Entry, Kind
 from storage.exceptions import DirectoryNotEmptyError, NameTooLongError
 from vfs.attributes import Kept
-from vfs.tree import Node, Tree
+from vfs.tree import NamelessError, Node, Tree
 
 if TYPE_CHECKING:
     from vfs.openfile import OpenFile
@@ -97,10 +98,19 @@ class Namespace:
                         self.tree.detach(parent, name)
                 raise
             with self.tree.lock:
-                if self.tree.child(parent, name) is known and not self._is_overtaken(known, asked_of_it, entry):
+                believed = _changes(parent, known) == asked
+                other = self._other_name(known, entry, believed)
+                if (
+                    self.tree.child(parent, name) is known
+                    and other is None
+                    and not self._is_overtaken(known, asked_of_it, entry)
+                ):
                     node = self.tree.attach(parent, name, entry)
-                    self.learn(node, entry, believed=_changes(parent, known) == asked)
+                    self.learn(node, entry, believed=believed)
                     return node
+            if other is not None:
+                with suppress(NamelessError), self.tree.reading(other):
+                    pass  # until what is being done to its names is done
 
     def find_or_none(self, parent: Node, name: str) -> Node | None:
         """The node called `name` in `parent`, None when there is none."""
@@ -182,8 +192,13 @@ class Namespace:
         """The storage's name of `name` in `parent`."""
         return join(self.tree.path(parent), name)
 
-    def make(self, parent: Node, name: str, make: Callable[[str], None], what: str = "") -> Node:
-        """The node for what `make(path)` makes; where the storage has no `what`, OSError (EPERM) as POSIX asks."""
+    def make(
+        self, parent: Node, name: str, make: Callable[[str], None], what: str = "", *, links: bool = False
+    ) -> Node:
+        """The node for what `make(path)` makes; where the storage has no `what`, OSError (EPERM) as POSIX asks.
+
+        `links` says that it is one more name for something.
+        """
         _require_directory(parent, name)
         known = self.tree.child(parent, name)
         if known is not None and self.is_ahead(known):  # which the storage may not know of
@@ -194,11 +209,14 @@ class Namespace:
                 make(path)
             except NotImplementedError as error:
                 raise PermissionError(errno.EPERM, f"this storage has no {what}", path) from error
-            return self.made(parent, name, self.storage.stat(path))
+            return self.made(parent, name, self.storage.stat(path), links=links)
 
-    def made(self, parent: Node, name: str, entry: Entry) -> Node:
-        """The node for what the mount has just made in the storage."""
+    def made(self, parent: Node, name: str, entry: Entry, *, links: bool = False) -> Node:
+        """The node for what the mount has just made in the storage; see `make()`."""
         with self.tree.lock:
+            known = self.tree.child(parent, name)
+            if not links and (known is None or known.identity != entry.identity):
+                self.tree.disown(entry.identity)
             node = self.tree.attach(parent, name, entry)
             self.touch(parent)
             self.learn(node, entry)
@@ -313,6 +331,15 @@ class Namespace:
         if name not in listing:
             raise FileNotFoundError(errno.ENOENT, os.strerror(errno.ENOENT), name)
         return listing[name]
+
+    def _other_name(self, known: Node | None, entry: Entry, believed: bool) -> Node | None:
+        """The node that has the identity of `entry` under another name, unless that is sure to be a hard link.
+
+        When a file loses its last name its identity may be given to another file at once, so while names are changed
+        the same identity need not mean the same file.
+        """
+        other = self.tree.with_identity(entry.identity)
+        return other if other is not known and other is not None and (other.writer or not believed) else None
 
     def _has_entries(self, path: str) -> bool:
         try:

@@ -238,6 +238,20 @@ class Tree:
                     place.children[leaf] = node
                     node.links[place, leaf] = None
 
+    def with_identity(self, identity: Hashable | None) -> Node | None:
+        """The node of this identity, whatever its name."""
+        with self.lock:
+            return None if identity is None else self._by_identity.get(identity)
+
+    def disown(self, identity: Hashable | None) -> None:
+        """A file was just made that has this identity, so whichever node has it stands for one that is gone."""
+        with self.lock:
+            node = self.with_identity(identity)
+            if node is not None:
+                self._forget_identity(node)
+                if node in self._idle and not node.readers and not node.writer:
+                    self._drop(node)
+
     def identify(self, node: Node, identity: Hashable | None) -> None:
         """`node` is the same file under a new identity: its content was stored as a new object. Its number stays."""
         with self.lock:
@@ -281,6 +295,7 @@ class Tree:
 
     def _new(self, entry: Entry, first_name: str) -> Node:
         node = Node(self._ino(entry.identity, first_name), entry.kind, entry.identity)
+        node.renumbered = node.ino != self._number(entry.identity, first_name, 0)
         self._by_ino[node.ino] = node
         if entry.identity is not None:
             self._by_identity[entry.identity] = node

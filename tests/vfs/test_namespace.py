@@ -205,10 +205,76 @@ class TestOvertaken:
         assert verbs.get("f") == b"unsaved"
 
 
+class TestReusedInodes:
+    """A local filesystem gives the inode of a file that is gone to the next one."""
+
+    @pytest.fixture
+    def files(self, tmp_path: Path) -> Iterator[Verbs]:
+        verbs = Verbs(filesystem_of("files", tmp_path))
+        number = self.make_on_disk(tmp_path / "files" / "probe")
+        (tmp_path / "files" / "probe").unlink()
+        if self.make_on_disk(tmp_path / "files" / "probe") != number:
+            pytest.skip("this filesystem does not reuse inodes at once")
+        (tmp_path / "files" / "probe").unlink()
+        yield verbs
+        verbs.close_all()
+        verbs.filesystem.close()
+
+    @staticmethod
+    def make_on_disk(path: Path) -> int:
+        path.touch()
+        return path.stat().st_ino
+
+    def test_a_file_made_while_another_loses_its_name_is_not_taken_for_it(
+        self, files: Verbs, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        files.put("f", b"old")
+        gate = Gate.at(monkeypatch, files.filesystem.storage, "unlink", after=True)
+        with files.at("f") as old:
+            unlinking = start(Verbs(files.filesystem).unlink, "f")
+            gate.wait()
+            fd = files.open("g", W)
+            gate.open()
+            unlinking.result(SOON)
+            assert files.handle(fd).node is not old
+            assert (old.links, old.file) == ({}, None)
+            files.write(fd, b"new", 0)
+        assert (files.get("g"), files.listdir("")) == (b"new", ["g"])
+
+    def test_an_answer_from_before_names_no_file_that_was_made_since(
+        self, files: Verbs, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        files.put("f", b"old")
+        files.filesystem.tree.detach(files.filesystem.root, "f")  # it is not known any more
+        gate = Gate.at(monkeypatch, files.filesystem.storage, "stat", after=True)
+        looking = start(files.stat, "f")
+        gate.wait()
+        other = Verbs(files.filesystem)
+        other.unlink("f")
+        fd = other.open("g", W)
+        gate.open()
+        with pytest.raises(FileNotFoundError):
+            looking.result(SOON)
+        assert list(other.handle(fd).node.links) == [(files.filesystem.root, "g")]
+        other.close(fd)
+
+    def test_a_file_made_after_one_was_deleted_behind_the_mount_is_another(self, files: Verbs, tmp_path: Path) -> None:
+        files.put("f", b"old")
+        with files.at("f") as old:
+            (tmp_path / "files" / "f").unlink()
+            fd = files.open("g", W)
+            assert files.handle(fd).node is not old
+            assert files.fstat(fd).ino != old.ino
+        files.close(fd)
+
+
 class TestVirtual:
     @pytest.fixture
-    def objects(self, tmp_path: Path) -> Verbs:
-        return Verbs(filesystem_of("objects", tmp_path))
+    def objects(self, tmp_path: Path) -> Iterator[Verbs]:
+        verbs = Verbs(filesystem_of("objects", tmp_path))
+        yield verbs
+        verbs.close_all()
+        verbs.filesystem.close()
 
     def test_an_empty_directory_lives_in_the_mount(self, objects: Verbs) -> None:
         objects.mkdir("d")
