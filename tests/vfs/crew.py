@@ -49,6 +49,7 @@ class Worker:
         self.number = number
         self.chance = random.Random(seed * 1000 + number)
         self.own: dict[str, bytes] = {}
+        self.late = LATE
         self.made = 0
         self.steps = 0
 
@@ -133,12 +134,11 @@ class Worker:
             self._late(self.calls.mkdir, f"{common}.directory")
             self._late(self.calls.rmdir, f"{common}.directory")
 
-    @staticmethod
-    def _late(call: Callable[..., Any], *args: Any) -> Any:
+    def _late(self, call: Callable[..., Any], *args: Any) -> Any:
         try:
             return call(*args)
         except OSError as error:
-            if error.errno not in LATE:
+            if error.errno not in self.late:
                 raise
             return None
 
