@@ -18,7 +18,7 @@ from typing import Any, ClassVar, TypeAlias
 import pytest
 from hypothesis import HealthCheck, settings, strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, invariant, precondition, rule, run_state_machine_as_test
-from kernel import KINDS, Verbs, filesystem_of
+from kernel import KINDS, SPOOLED, Verbs, filesystem_of
 
 NAMES = st.sampled_from(["a", "b", "c"])
 PATHS = st.lists(NAMES, min_size=1, max_size=3).map("/".join)
@@ -183,7 +183,7 @@ class TreeMachine(RuleBasedStateMachine):
         super().__init__()
         self.folder = tempfile.TemporaryDirectory()
         filesystem = filesystem_of(self.kind, Path(self.folder.name))
-        filesystem.names.cache_seconds = self.cache_seconds if filesystem.storage.blocking else 0.0
+        filesystem.names.cache_seconds = self.cache_seconds
         self.real = Verbs(filesystem)
         self.model = Model(filesystem.storage.in_place, filesystem.names.real_directories)
         self.opened: list[tuple[int, Leaf]] = []
@@ -326,11 +326,10 @@ def names_of(codes: Any) -> str:
     return " or ".join(errno.errorcode.get(code, str(code)) for code in codes) if isinstance(codes, set) else str(codes)
 
 
-@pytest.mark.parametrize("cache_seconds", [0.0, 100.0], ids=["uncached", "cached"])
-@pytest.mark.parametrize("kind", KINDS)
+@pytest.mark.parametrize(
+    ("kind", "cache_seconds"), [*((kind, 0.0) for kind in KINDS), *((kind, 100.0) for kind in SPOOLED)]
+)
 def test_it_is_the_tree_of_the_model(kind: str, cache_seconds: float) -> None:
-    if cache_seconds and kind in {"memory", "files"}:
-        pytest.skip("storages that do not wait for a network are asked each time")
     machine = type("Machine", (TreeMachine,), {"kind": kind, "cache_seconds": cache_seconds})
     few = settings(
         max_examples=int(os.environ.get("VFS_TEST_EXAMPLES") or 40),
