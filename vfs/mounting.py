@@ -85,7 +85,6 @@ class Mount:
         self._thread = threading.Thread(target=self._serve, name=f"vfs {self.mountpoint}", daemon=True)
         self._ended = threading.Event()
         self._device: int | None = None
-        self._unsaved: list[str] = []
 
     def start(self) -> Mount:
         """Mount, and return when it answers; MountError."""
@@ -108,7 +107,7 @@ class Mount:
         except Exception:
             logger.exception("the transport ended with an error")
         try:
-            self._unsaved = self.filesystem.drain()
+            self.filesystem.drain()
             self.filesystem.close()
         except Exception:
             logger.exception("not everything could be stored or kept")

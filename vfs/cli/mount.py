@@ -10,8 +10,7 @@ import click
 from vfs.cli import output
 from vfs.cli.names import escape
 from vfs.cli.targets import AliasParam, MountpointParam
-
-TRANSPORTS = ("auto", "fusepy")
+from vfs.transports import NAMES
 
 
 @click.command(
@@ -47,7 +46,7 @@ Examples:
     "-o", "options", metavar="OPTIONS", multiple=True, help="Options of the mount, as below; may be repeated."
 )
 @click.option(
-    "--transport", type=click.Choice(TRANSPORTS), default="auto", show_default=True, help="What speaks to the kernel."
+    "--transport", type=click.Choice(NAMES), default="auto", show_default=True, help="What speaks to the kernel."
 )
 def command(alias: str, mountpoint: Path, foreground: bool, options: tuple[str, ...], transport: str) -> None:
     """Show the storage ALIAS as the directory MOUNTPOINT, which must be there and empty.
