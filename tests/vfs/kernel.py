@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import errno
 import os
+import time
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
@@ -29,6 +30,8 @@ KINDS = ("memory", "files", "scanned", "objects")
 """The storages of `places`, by the same names."""
 IN_PLACE = ("memory", "files")
 SPOOLED = ("scanned", "objects")
+STALE_SECONDS = 5.0
+"""For how long ESTALE may come back each time a name is looked up again."""
 
 
 def storage_of(kind: str, folder: Path) -> Storage:
@@ -117,10 +120,24 @@ class Verbs:
                 self.filesystem.forget(node)
                 if flags & os.O_EXCL:
                     raise FileExistsError(errno.EEXIST, os.strerror(errno.EEXIST), path)
-        with self.at(path) as node:
-            handle = self.filesystem.open(node, flags, self.caller)
-            self.filesystem.tree.remember(node)
-        return self._number(handle)
+        return self._number(self._open_known(path, flags))
+
+    def _open_known(self, path: str, flags: int) -> Handle:
+        """Open what is there; after ESTALE the name is looked up again, as the kernel does.
+
+        The kernel does so once, but keeps lookups of a name and changes of its directory apart, which nobody does here.
+        """
+        until = time.monotonic() + STALE_SECONDS
+        while True:
+            with self.at(path) as node:
+                try:
+                    handle = self.filesystem.open(node, flags, self.caller)
+                except OSError as error:
+                    if error.errno != errno.ESTALE or time.monotonic() > until:
+                        raise
+                else:
+                    self.filesystem.tree.remember(node)
+                    return handle
 
     def _number(self, handle: Handle) -> int:
         self._last += 1
