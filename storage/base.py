@@ -153,6 +153,10 @@ class Storage(DjangoAPI):
         """Make an empty file with exactly this mode and owner, opened "r+b"; FileExistsError."""
         raise self._unsupported("create")
 
+    def tmpfile(self, directory: str, *, mode: int = 0o666, uid: int | None = None, gid: int | None = None) -> File:
+        """Make an empty file without a name, opened "r+b", on what holds `directory`; `File.link()` gives it a name."""
+        raise self._unsupported("tmpfile")
+
     def mkdir(self, name: str, *, mode: int = 0o777, uid: int | None = None, gid: int | None = None) -> None:
         """Make a directory with exactly this mode and owner; FileExistsError, FileNotFoundError for the parent."""
         raise self._unsupported("mkdir")

@@ -22,6 +22,7 @@ from typing import Any, Self
 from storage.entry import Entry, Kind
 from storage.names import split_name
 from storage.posix import entry_of_stat, set_attributes_of_fd
+from storage.ranges import RangesMixin
 
 __all__ = ("ContentFile", "File", "FileProxyMixin")
 
@@ -82,7 +83,7 @@ class FileProxyMixin:
         return iter(self.file)
 
 
-class File(FileProxyMixin):
+class File(RangesMixin, FileProxyMixin):
     """An open file with a name, over any file-like object.
 
     `name` is the one given, else the object's own; `mode` is there only when the object has one.

@@ -27,6 +27,8 @@ class Attributes(NamedTuple):
     atime_ns: int
     mtime_ns: int
     ctime_ns: int
+    btime_ns: int | None = None
+    """When it was made, where the storage knows."""
 
 
 @dataclass(slots=True)
@@ -91,4 +93,5 @@ class Policy:
             mtime if atime is None else atime,
             mtime,
             mtime if ctime is None else ctime,
+            entry.btime_ns,
         )

@@ -10,11 +10,11 @@ from storage.entry import Entry, Kind
 from vfs.attributes import Kept, Policy
 
 POLICY = Policy(owner=1000, group=100, mounted_ns=5_000_000_000)
-FULL = Entry("f", Kind.FILE, 700, 30, 20, 40, mode=0o640, uid=7, gid=8, nlink=3, rdev=0, blocks=16)
+FULL = Entry("f", Kind.FILE, 700, 30, 20, 40, 10, mode=0o640, uid=7, gid=8, nlink=3, rdev=0, blocks=16)
 
 
 def test_what_the_storage_knows_is_shown() -> None:
-    assert POLICY.attributes(FULL, 99) == (99, stat.S_IFREG | 0o640, 3, 7, 8, 0, 700, 16, 20, 30, 40)
+    assert POLICY.attributes(FULL, 99) == (99, stat.S_IFREG | 0o640, 3, 7, 8, 0, 700, 16, 20, 30, 40, 10)
 
 
 @pytest.mark.parametrize("kind", Kind)
