@@ -410,11 +410,13 @@ class FileSystem:
     def _changing(self, *places: tuple[Node, str]) -> Iterator[list[Node | None]]:
         """A block that alone uses the nodes of these names, which it is given; FileNotFoundError without the first.
 
-        A name may have gone to another node while the lease was waited for: then all is looked up again.
+        Nor does anybody else give those names to something that nothing has yet. A name may have gone to another node
+        while the lease was waited for: then all is looked up again.
         """
         while True:
             found = [self.names.find(*places[0]), *(self.names.find_or_none(*place) for place in places[1:])]
-            with self.tree.changing((parent for parent, _ in places), found):
+            free = [place for place, node in zip(places, found, strict=True) if node is None]
+            with self.tree.changing((parent for parent, _ in places), found, free):
                 if all(self.tree.child(*place) is node for place, node in zip(places, found, strict=True)):
                     yield found
                     return

@@ -1,7 +1,9 @@
 """Leases: who may use, and who may change, the paths of nodes while a storage is called.
 
 A shared lease on a node covers it and all above it; an exclusive one covers a node whose name is about to change
-(rename, unlink, rmdir). All leases of a call are taken at once or not at all, so two calls cannot wait for each other.
+(rename, unlink, rmdir). A name that nothing has yet is claimed by who is about to give it to something: a rename to it
+may be a copy that takes its time. All leases of a call are taken at once or not at all, so two calls cannot wait for
+each other.
 
 Fairness. Uploads below a directory may follow each other without a gap, and its rename would never come to its turn. So
 who wants a lease waits also behind those that came before and want a node of it exclusively. A thread that has a lease
@@ -21,13 +23,20 @@ if TYPE_CHECKING:
 class Lease:
     """The right to use, or to change, the paths of some nodes for the length of a `with` block."""
 
-    __slots__ = ("_chain", "_exclusive", "_shared", "_tree")
+    __slots__ = ("_chain", "_claims", "_exclusive", "_shared", "_tree")
 
-    def __init__(self, tree: Tree, shared: Iterable[Node], exclusive: Iterable[Node] = ()) -> None:
-        """A lease yet to be taken: `shared` nodes with all above them, `exclusive` ones alone."""
+    def __init__(
+        self,
+        tree: Tree,
+        shared: Iterable[Node],
+        exclusive: Iterable[Node] = (),
+        claims: Iterable[tuple[Node, str]] = (),
+    ) -> None:
+        """A lease yet to be taken: `shared` nodes with all above them, `exclusive` ones alone, `claims` of names."""
         self._tree = tree
         self._shared = shared
         self._exclusive = tuple(dict.fromkeys(exclusive))
+        self._claims = tuple(claims)
         self._chain: list[Node] = []
 
     def __enter__(self) -> Lease:
@@ -40,6 +49,8 @@ class Lease:
                 node.readers += 1
             for node in self._exclusive:
                 node.writer = True
+            if self._claims:
+                tree.claims.update(self._claims)
             tree.thread.leases = self._held() + 1
         return self
 
@@ -50,6 +61,8 @@ class Lease:
                 node.readers -= 1
             for node in self._exclusive:
                 node.writer = False
+            if self._claims:
+                tree.claims.difference_update(self._claims)
             tree.thread.leases -= 1
             if tree.queue:
                 tree.lock.notify_all()
@@ -72,6 +85,8 @@ class Lease:
 
     def _must_wait(self) -> bool:
         if any(node.writer for node in self._chain) or any(node.writer or node.readers for node in self._exclusive):
+            return True
+        if self._claims and not self._tree.claims.isdisjoint(self._claims):
             return True
         queue = self._tree.queue
         return bool(queue) and not self._held() and any(map(self._is_behind, queue[: self._place()]))

@@ -238,7 +238,7 @@ class Namespace:
             raise FileExistsError(errno.EEXIST, os.strerror(errno.EEXIST), name)
         now = time.time_ns()
         entry = Entry(name, kind, 0, now, now, now)
-        with self.tree.reading(parent), self.tree.lock:
+        with self.tree.changing((parent,), (), ((parent, name),)), self.tree.lock:
             if self.tree.child(parent, name) is not None:  # somebody was faster
                 raise FileExistsError(errno.EEXIST, os.strerror(errno.EEXIST), name)
             node = self.tree.attach(parent, name, entry)

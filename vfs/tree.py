@@ -113,6 +113,8 @@ class Tree:
         self.lock = threading.Condition(threading.RLock())
         self.queue: list[Lease] = []
         """The leases that are waited for, in the order in which they came."""
+        self.claims: set[tuple[Node, str]] = set()
+        """The names that nothing has yet, and that somebody is about to give to something."""
         self.thread = threading.local()
         self._by_identity: dict[Hashable, Node] = {}
         self._by_ino: dict[int, Node] = {}
@@ -159,9 +161,14 @@ class Tree:
         """A block in which `node` keeps the path that the block is given."""
         return PathLease(self, node)
 
-    def changing(self, shared: Iterable[Node], exclusive: Iterable[Node | None]) -> Lease:
-        """A block in which nobody else uses the paths of `exclusive` (less None) or changes those of `shared`."""
-        return Lease(self, tuple(shared), tuple(node for node in exclusive if node is not None))
+    def changing(
+        self, shared: Iterable[Node], exclusive: Iterable[Node | None], claims: Iterable[tuple[Node, str]] = ()
+    ) -> Lease:
+        """A block in which nobody else uses the paths of `exclusive` (less None) or changes those of `shared`.
+
+        Nor does anybody else who `claims` one of these names, of which nothing is known yet, make anything there.
+        """
+        return Lease(self, tuple(shared), tuple(node for node in exclusive if node is not None), claims)
 
     # -- names
 

@@ -424,6 +424,38 @@ class TestRaces:
         closing.result(SOON)
         assert seen.result(SOON).size in (0, 5)
 
+    def test_two_renames_to_a_name_that_is_free_follow_each_other(
+        self, verbs: Verbs, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        """A backend's rename may be a copy, and where save() does not overwrite two at once get in each other's way."""
+        verbs.put("one", b"1")
+        verbs.put("two", b"2")
+        gate = Gate.at(monkeypatch, verbs.filesystem.storage, "rename")
+        first = start(Verbs(verbs.filesystem).rename, "one", "new")
+        gate.wait()
+        second = start(Verbs(verbs.filesystem).rename, "two", "new")
+        assert not wait([second], timeout=0.05).done
+        gate.open()
+        first.result(SOON)
+        second.result(SOON)
+        assert (verbs.listdir(""), stored(verbs, "new"), verbs.get("new")) == (["new"], b"2", b"2")
+        assert (stored(verbs, "one"), stored(verbs, "two")) == (None, None)
+
+    def test_a_new_file_waits_for_the_rename_that_takes_its_name(
+        self, spooled: Verbs, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        spooled.put("one", b"1")
+        gate = Gate.at(monkeypatch, spooled.filesystem.storage, "rename")
+        renaming = start(Verbs(spooled.filesystem).rename, "one", "new")
+        gate.wait()
+        making = start(Verbs(spooled.filesystem).open, "new", W | os.O_EXCL)
+        assert not wait([making], timeout=0.05).done
+        gate.open()
+        renaming.result(SOON)
+        with pytest.raises(FileExistsError):
+            making.result(SOON)
+        assert (spooled.listdir(""), spooled.get("new")) == (["new"], b"1")
+
     def test_opens_and_closes_of_one_file_by_many_threads(self, verbs: Verbs) -> None:
         """The last close lets go of the content while others open it: each sees all that was closed before."""
         verbs.put("f", b"0" * 8)

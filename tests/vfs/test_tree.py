@@ -212,6 +212,21 @@ class TestLeases:
         with tree.changing((tree.root,), (above, above)):
             pass
 
+    def test_a_name_is_claimed_by_one_at_a_time(self, tree: Tree, other: Callable[[Lease], Other]) -> None:
+        sources = [file(tree, tree.root, name) for name in ("a", "b", "c")]
+        claims = [(tree.root, "new"), (tree.root, "new"), (tree.root, "another")]
+        changes = [tree.changing((tree.root,), (node,), (claim,)) for node, claim in zip(sources, claims, strict=True)]
+        first = other(changes[0])
+        assert first.has_it()
+        second = other(changes[1])
+        assert second.waits(tree)
+        assert other(changes[2]).has_it()
+        assert other(tree.reading(tree.root)).has_it()
+        first.let_go()
+        assert second.has_it()
+        second.let_go()
+        assert (tree.root, "new") not in tree.claims
+
     def test_an_error_in_the_block_gives_the_lease_back(self, tree: Tree, other: Callable[[Lease], Other]) -> None:
         node = file(tree, tree.root, "a")
         with pytest.raises(ZeroDivisionError), tree.changing((tree.root,), (node,)):
