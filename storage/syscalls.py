@@ -1,4 +1,4 @@
-"""The few system calls that `os` does not have: openat2, renameat2, and utimensat that leaves one of the times alone.
+"""System calls that `os` does not have: openat2, renameat2, fallocate, and utimensat that leaves one time alone.
 
 Each raises the OSError of its errno, and NotImplementedError where the system, the C library or the filesystem does
 not have the call at all.
@@ -96,6 +96,23 @@ def renameat2(src_fd: int | None, src: str, dst_fd: int | None, dst: str, flags:
     if code in (errno.EINVAL, errno.ENOSYS):
         raise NotImplementedError("This filesystem cannot rename with these flags.")
     raise OSError(code, os.strerror(code), src, None, dst)
+
+
+def fallocate(fd: int, mode: int, offset: int, length: int) -> None:
+    """Make room for a range of bytes or give it back, by the bits of fallocate(2)'s `mode`.
+
+    NotImplementedError where the system has no such call, or the filesystem not this mode. It never writes zeros
+    instead, as posix_fallocate() of some C libraries does.
+    """
+    call = getattr(_libc, "fallocate64", None) or getattr(_libc, "fallocate", None)
+    if call is None:
+        raise NotImplementedError("This system cannot allocate ranges of files.")
+    while call(fd, mode, ctypes.c_int64(offset), ctypes.c_int64(length)):
+        code = ctypes.get_errno()
+        if code in (errno.ENOSYS, errno.EOPNOTSUPP):
+            raise NotImplementedError("This filesystem cannot allocate in this mode.")
+        if code != errno.EINTR:
+            raise OSError(code, os.strerror(code))
 
 
 def set_times(fd: int | None, name: str | None, atime_ns: int | None, mtime_ns: int | None) -> None:

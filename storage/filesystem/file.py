@@ -7,9 +7,11 @@ import os
 from collections.abc import Callable
 from typing import Any, Self
 
+from storage import extents
 from storage.entry import Entry
 from storage.files import File
 from storage.posix import entry_of_stat, set_attributes_of_fd
+from storage.syscalls import fallocate
 
 Opener = Callable[[str, int], int]
 
@@ -93,6 +95,30 @@ class LocalFile(File):
         """Change what is given: the owner, then the mode, then the times."""
         fd = self._flushed()  # or the times would change again
         set_attributes_of_fd(fd, mode=mode, uid=uid, gid=gid, atime_ns=atime_ns, mtime_ns=mtime_ns)
+
+    def allocate(self, mode: int, offset: int, length: int) -> None:
+        """Make room for a range, or give it back, by fallocate(2); NotImplementedError for a mode it does not have."""
+        fallocate(self._flushed(unread=True), mode, offset, length)
+        self._forget_size()
+
+    def seek_data(self, offset: int) -> int:
+        """Where the first data at or behind `offset` begin; OSError (ENXIO) when none follow."""
+        return extents.seek_data(self._flushed(), offset)
+
+    def seek_hole(self, offset: int) -> int:
+        """Where the first hole at or behind `offset` begins, at the latest the end; OSError (ENXIO) behind the end."""
+        return extents.seek_hole(self._flushed(), offset)
+
+    def copy_range(self, offset: int, target: File, target_offset: int, size: int) -> int:
+        """Copy up to `size` bytes inside the kernel; NotImplementedError where it cannot, or `target` is not local.
+
+        Returns how many; 0 only at the end of this file.
+        """
+        if not isinstance(target, LocalFile):
+            raise NotImplementedError(f"{target!r} is no local file")
+        copied = extents.copy_range(self._flushed(), offset, target._flushed(unread=True), target_offset, size)
+        target._forget_size()
+        return copied
 
     def _flushed(self, *, unread: bool = False) -> int:
         """The descriptor, after what the cursor has written has gone to it; with `unread`, what was read ahead is

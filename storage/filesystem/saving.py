@@ -5,12 +5,13 @@ from __future__ import annotations
 import errno
 import os
 import stat
+from collections.abc import Callable
 from contextlib import suppress
 from types import TracebackType
 from typing import Any, NamedTuple, Self
 
 from storage.filesystem.atomic import move_to_free_name, sweep_once
-from storage.filesystem.beneath import DIRECTORY, ENTRY, Beneath
+from storage.filesystem.beneath import DIRECTORY, ENTRY, Beneath, Place
 from storage.posix import set_attributes_of_fd
 
 
@@ -109,6 +110,39 @@ def chmod_entry(directory: int | None, name: str, mode: int) -> None:
         os.chmod(f"/proc/self/fd/{fd}", mode)
     finally:
         os.close(fd)
+
+
+def make_exact(fd: int, mode: int, uid: int | None, gid: int | None) -> None:
+    """Give a new file, open as `fd`, what the umask and the directory's group have kept from it."""
+    st = os.fstat(fd)
+    if _differs(st, uid, gid):
+        os.fchown(fd, kept_owner(uid), kept_owner(gid))
+    if stat.S_IMODE(st.st_mode) != mode:
+        os.fchmod(fd, mode)
+
+
+def make_exact_entry(
+    place: Place, mode: int | None, uid: int | None, gid: int | None, undo: Callable[..., None]
+) -> None:
+    """The same of a new entry of any kind, by its name; undone where that is refused."""
+    try:
+        st = place.stat()
+        if _differs(st, uid, gid):
+            os.chown(place.name, kept_owner(uid), kept_owner(gid), dir_fd=place.fd, follow_symlinks=False)
+        if mode is not None and stat.S_IMODE(st.st_mode) != mode:
+            chmod_entry(place.fd, place.name, mode)
+    except BaseException:
+        undo(place.name, dir_fd=place.fd)
+        raise
+
+
+def kept_owner(owner: int | None) -> int:
+    """An owner as chown() takes it."""
+    return -1 if owner is None else owner
+
+
+def _differs(st: os.stat_result, uid: int | None, gid: int | None) -> bool:
+    return (uid is not None and uid != st.st_uid) or (gid is not None and gid != st.st_gid)
 
 
 def _open_for_drafts(beneath: Beneath, name: str, follow: bool) -> int:

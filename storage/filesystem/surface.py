@@ -22,7 +22,16 @@ from storage.files import File
 from storage.filesystem.atomic import Draft, is_hidden, replacing, sweep
 from storage.filesystem.beneath import Beneath, Place
 from storage.filesystem.file import LocalFile, Opener
-from storage.filesystem.saving import Attributes, chmod_entry, open_directory, write_content
+from storage.filesystem.saving import (
+    Attributes,
+    chmod_entry,
+    kept_owner,
+    make_exact,
+    make_exact_entry,
+    open_directory,
+    write_content,
+)
+from storage.filesystem.unnamed import UnnamedFile, link_descriptor, open_unnamed
 from storage.mixins import StorageSettingsMixin
 from storage.names import split_name
 from storage.posix import entry_of_stat
@@ -121,11 +130,7 @@ class LocalTree(StorageSettingsMixin, Storage):
         beneath, plain = self._beneath, self._plain(name)
         fd = beneath.open(plain, os.O_RDWR | os.O_CREAT | os.O_EXCL, mode & 0o777)
         try:
-            st = os.fstat(fd)
-            if _differs(st, uid, gid):
-                os.fchown(fd, _kept(uid), _kept(gid))
-            if stat.S_IMODE(st.st_mode) != mode:
-                os.fchmod(fd, mode)
+            make_exact(fd, mode, uid, gid)
         except BaseException:
             os.close(fd)
             with beneath.place(plain) as place:
@@ -136,25 +141,42 @@ class LocalTree(StorageSettingsMixin, Storage):
         self._changed("save", name)
         return file
 
+    def tmpfile(self, directory: str, *, mode: int = 0o666, uid: int | None = None, gid: int | None = None) -> File:
+        """Make an empty file without a name, opened "r+b", with exactly this mode and owner; `link()` names it."""
+        fd = open_unnamed(self._beneath, self._plain(directory))
+        try:
+            make_exact(fd, mode, uid, gid)
+        except BaseException:
+            os.close(fd)
+            raise
+        return UnnamedFile(fd, self._link_descriptor)
+
+    def _link_descriptor(self, fd: int, name: str) -> tuple[str, Opener]:
+        beneath, plain = self._beneath, self._plain(name)
+        with beneath.place(plain) as place:
+            link_descriptor(fd, place)
+        self._changed("save", name)
+        return beneath.path(plain), self._opener(plain)
+
     def mkdir(self, name: str, *, mode: int = 0o777, uid: int | None = None, gid: int | None = None) -> None:
         """Make a directory with exactly this mode and owner; FileExistsError, FileNotFoundError for the parent."""
         with self._beneath.place(self._plain(name)) as place:
             os.mkdir(place.name, mode & 0o777, dir_fd=place.fd)
-            _make_exact(place, mode, uid, gid, os.rmdir)
+            make_exact_entry(place, mode, uid, gid, os.rmdir)
         self._changed("mkdir", name)
 
     def mknod(self, name: str, mode: int, rdev: int = 0, *, uid: int | None = None, gid: int | None = None) -> None:
         """Make an entry of the kind that the type bits of `mode` say: a file, FIFO, socket or device."""
         with self._beneath.place(self._plain(name)) as place:
             os.mknod(place.name, stat.S_IFMT(mode) | mode & 0o777, rdev, dir_fd=place.fd)
-            _make_exact(place, stat.S_IMODE(mode), uid, gid, os.unlink)
+            make_exact_entry(place, stat.S_IMODE(mode), uid, gid, os.unlink)
         self._changed("save", name)
 
     def symlink(self, target: str, name: str, *, uid: int | None = None, gid: int | None = None) -> None:
         """Make a symbolic link called `name`; FileExistsError. The target may be anything: nothing here follows it."""
         with self._beneath.place(self._plain(name)) as place:
             os.symlink(target, place.name, dir_fd=place.fd)
-            _make_exact(place, None, uid, gid, os.unlink)
+            make_exact_entry(place, None, uid, gid, os.unlink)
         self._changed("save", name)
 
     def readlink(self, name: str) -> str:
@@ -207,7 +229,7 @@ class LocalTree(StorageSettingsMixin, Storage):
         """Change what is given: the owner, then the mode, then the times; of a link itself, which has no mode."""
         with self._beneath.place(self._plain(name)) as place:
             if uid is not None or gid is not None:
-                os.chown(place.name, _kept(uid), _kept(gid), dir_fd=place.fd, follow_symlinks=False)
+                os.chown(place.name, kept_owner(uid), kept_owner(gid), dir_fd=place.fd, follow_symlinks=False)
             if mode is not None:
                 chmod_entry(place.fd, place.name, mode)
             if atime_ns is not None or mtime_ns is not None:
@@ -282,28 +304,6 @@ def _check_condition(place: Place, if_version: str | None, if_absent: bool) -> o
     if if_version is not None and (st is None or entry_of_stat("", st).version != if_version):
         raise VersionMismatchError(place.path)
     return st
-
-
-def _make_exact(place: Place, mode: int | None, uid: int | None, gid: int | None, undo: Callable[..., None]) -> None:
-    """Give a new entry what the umask and the directory's group have kept from it; undone where that is refused."""
-    try:
-        st = place.stat()
-        if _differs(st, uid, gid):
-            os.chown(place.name, _kept(uid), _kept(gid), dir_fd=place.fd, follow_symlinks=False)
-        if mode is not None and stat.S_IMODE(st.st_mode) != mode:
-            chmod_entry(place.fd, place.name, mode)
-    except BaseException:
-        undo(place.name, dir_fd=place.fd)
-        raise
-
-
-def _differs(st: os.stat_result, uid: int | None, gid: int | None) -> bool:
-    return (uid is not None and uid != st.st_uid) or (gid is not None and gid != st.st_gid)
-
-
-def _kept(owner: int | None) -> int:
-    """An owner as chown() takes it."""
-    return -1 if owner is None else owner
 
 
 def remove_directory(place: Place) -> None:
