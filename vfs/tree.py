@@ -40,6 +40,10 @@ IDLE_LIMIT = 65_536
 """Nodes that nobody refers to and that are kept all the same, to answer the next walk without asking."""
 
 
+ROOT_INO = 1
+"""The number by which the kernel calls the root, so no other node has it."""
+
+
 class NamelessError(FileNotFoundError):
     """A path was asked of a node that has lost its last name."""
 
@@ -117,15 +121,17 @@ class Tree:
         """The names that nothing has yet, and that somebody is about to give to something."""
         self.thread = threading.local()
         self._by_identity: dict[Hashable, Node] = {}
-        self._by_ino: dict[int, Node] = {}
+        self.by_ino: dict[int, Node] = {}
+        """Every node in memory by its inode number, for transports that address them so."""
         self._idle: OrderedDict[Node, None] = OrderedDict()
-        self._device = root.identity[0] if isinstance(root.identity, tuple) and len(root.identity) == 2 else None
+        self.device = root.identity[0] if isinstance(root.identity, tuple) and len(root.identity) == 2 else None
+        """The first half of identities: the device of local files, 0 in memory; None where there is no such thing."""
         self.root = self._new(root, "")
         self.root.lookups = 1
 
     def __len__(self) -> int:
         """How many nodes are in memory."""
-        return len(self._by_ino)
+        return len(self.by_ino)
 
     # -- paths and leases
 
@@ -291,7 +297,7 @@ class Tree:
     def nodes(self) -> list[Node]:
         """A snapshot of all nodes in memory."""
         with self.lock:
-            return list(self._by_ino.values())
+            return list(self.by_ino.values())
 
     # -- with the lock held
 
@@ -303,7 +309,7 @@ class Tree:
     def _new(self, entry: Entry, first_name: str) -> Node:
         node = Node(self._ino(entry.identity, first_name), entry.kind, entry.identity)
         node.renumbered = node.ino != self._number(entry.identity, first_name, 0)
-        self._by_ino[node.ino] = node
+        self.by_ino[node.ino] = node
         if entry.identity is not None:
             self._by_identity[entry.identity] = node
         return node
@@ -311,13 +317,13 @@ class Tree:
     def _ino(self, identity: Hashable | None, first_name: str) -> int:
         """The inode number for a new node: the backing one or a hash; another hash while a living node has that one."""
         salt, ino = 0, self._number(identity, first_name, 0)
-        while ino in self._by_ino:
+        while ino in self.by_ino or (ino == ROOT_INO and self.by_ino):
             salt += 1
             ino = self._number(None, f"{identity}{first_name}", salt)
         return ino
 
     def _number(self, identity: Hashable | None, name: str, salt: int) -> int:
-        if isinstance(identity, tuple) and len(identity) == 2 and identity[0] == self._device:
+        if isinstance(identity, tuple) and len(identity) == 2 and identity[0] == self.device:
             return int(identity[1])
         text = f"{salt}:{name if identity is None else identity!r}".encode(errors="surrogateescape")
         return int.from_bytes(hashlib.blake2b(text, digest_size=8).digest(), "big") >> 1 | 1 << 62
@@ -349,8 +355,8 @@ class Tree:
 
     def _drop(self, node: Node) -> None:
         self._idle.pop(node, None)
-        if self._by_ino.get(node.ino) is node:
-            del self._by_ino[node.ino]
+        if self.by_ino.get(node.ino) is node:
+            del self.by_ino[node.ino]
         self._forget_identity(node)
         for parent, name in list(node.links):
             if parent.children.get(name) is node:
