@@ -67,21 +67,26 @@ class Mount:
         mountpoint: Path | str,
         options: MountOptions | None = None,
         transport: str = "auto",
+        *,
+        shared: bool = False,
     ) -> None:
-        """A mount to be. All arguments are checked now: MountError, ImproperlyConfigured."""
+        """A mount to be. All arguments are checked now: MountError, ImproperlyConfigured.
+
+        `shared` says that this process uses the storage beside the mount, and maybe the mount as well.
+        """
         self.options = options or MountOptions()
         self.storage, self.source = resolve(storage_or_alias)
         self.mountpoint = mountpoints.absolute(mountpoint)
         mountpoints.prepare(self.mountpoint)
         transport_class = load(transport)
         try:
-            self.filesystem = _filesystem(self.storage, self.options)
+            self.filesystem = _filesystem(self.storage, self.options, shared)
         except FileNotFoundError as error:
             missing = f": {error.filename!r} does not exist; make it, or mend its location" if error.filename else ""
             raise MountError(f"the storage {self.source!r} has no root{missing}") from error
         except OSError as error:
             raise MountError(f"the storage {self.source!r} does not answer: {error}") from error
-        self.transport = transport_class(self.filesystem, self.mountpoint, self.options, self.source)
+        self.transport = transport_class(self.filesystem, self.mountpoint, self.options, self.source, shared=shared)
         self._thread = threading.Thread(target=self._serve, name=f"vfs {self.mountpoint}", daemon=True)
         self._ended = threading.Event()
         self._device: int | None = None
@@ -165,14 +170,14 @@ class Mount:
         self.unmount()
 
 
-def _filesystem(storage: Storage, options: MountOptions) -> FileSystem:
+def _filesystem(storage: Storage, options: MountOptions, shared: bool) -> FileSystem:
     if options.size is not None and hasattr(storage, "capacity"):
         storage.capacity = options.size
     return FileSystem(
         storage,
         read_only=options.ro,
         policy=Policy(uid=options.uid, gid=options.gid, umask=options.umask),
-        cache_seconds=1.0 if options.attr_timeout is None else options.attr_timeout,
+        cache_seconds=(0.0 if shared else 1.0) if options.attr_timeout is None else options.attr_timeout,
         size=options.size,
     )
 
@@ -180,11 +185,9 @@ def _filesystem(storage: Storage, options: MountOptions) -> FileSystem:
 def mount(storage_or_alias: Any, mountpoint: Path | str, *, transport: str = "auto", **options: Any) -> Mount:
     """Mount a storage, or what an alias names, and serve it from threads of this process until `.unmount()`.
 
-    `options` are the fields of `MountOptions`; nothing is cached unless they say
-    so. The storage object is shared: what either side changes the other sees.
+    `options` are the fields of `MountOptions`. The storage object is shared: what either side changes the other sees.
     """
-    uncached = {"attr_timeout": 0.0, "entry_timeout": 0.0}
-    return Mount(storage_or_alias, mountpoint, MountOptions(**{**uncached, **options}), transport).start()
+    return Mount(storage_or_alias, mountpoint, MountOptions(**options), transport, shared=True).start()
 
 
 @contextlib.contextmanager

@@ -38,6 +38,8 @@ class MountOptions:
     """Offer the storage's extended attributes (each write then costs a request more)."""
     threads: bool | None = None
     """Serve requests in several threads; by default where the storage may wait for a network."""
+    spin: bool = True
+    """Let the kernel transport wait awake for a moment where requests follow closely, which saves their wake-up."""
 
 
 _UNITS = {"": 1, "k": 1 << 10, "m": 1 << 20, "g": 1 << 30, "t": 1 << 40, "p": 1 << 50}
@@ -92,6 +94,8 @@ _FLAGS = {
     "noxattr": ("xattr", False),
     "threads": ("threads", True),
     "nothreads": ("threads", False),
+    "spin": ("spin", True),
+    "nospin": ("spin", False),
 }
 _VALUES: dict[str, Callable[[str], Any]] = {
     "uid": _user,

@@ -251,6 +251,11 @@ class Tree:
                     place.children[leaf] = node
                     node.links[place, leaf] = None
 
+    def above(self, node: Node) -> Node:
+        """The directory that `node` is in; the root is in itself, and so is what has lost its name."""
+        with self.lock:
+            return next(reversed(node.links))[0] if node.links else node
+
     def with_identity(self, identity: Hashable | None) -> Node | None:
         """The node of this identity, whatever its name."""
         with self.lock:

@@ -13,8 +13,8 @@ from typing import TYPE_CHECKING
 if TYPE_CHECKING:
     from vfs.transports.base import Transport
 
-NAMES = ("auto", "fusepy")
-"""What `--transport` takes."""
+NAMES = ("auto", "kernel", "fusepy")
+"""What `--transport` takes; "auto" is "kernel" on Linux, "fusepy" elsewhere."""
 
 _LIBFUSE_PACKAGE = {
     "ubuntu": "sudo apt-get install libfuse2t64 (libfuse2 before 24.04)",
@@ -33,7 +33,14 @@ def load(name: str = "auto") -> type[Transport]:
 
     if name not in NAMES:
         raise MountError(f"unknown transport {name!r}: valid are {', '.join(NAMES)}")
+    linux = os.uname().sysname == "Linux"
     check_device()
+    if name == "kernel" or (name == "auto" and linux):
+        if not linux:
+            raise MountError("the kernel transport speaks to Linux; here it is --transport fusepy")
+        from vfs.transports.kernel.session import KernelTransport
+
+        return KernelTransport
     try:
         from vfs.transports.fusepy import FusepyTransport
     except ImportError as error:

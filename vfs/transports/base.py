@@ -23,12 +23,18 @@ class Transport(ABC):
 
     name: ClassVar[str]
 
-    def __init__(self, filesystem: FileSystem, mountpoint: Path, options: MountOptions, source: str) -> None:
-        """A mount to be of `filesystem` at `mountpoint`, which the mount table will call `source`."""
+    def __init__(
+        self, filesystem: FileSystem, mountpoint: Path, options: MountOptions, source: str, *, shared: bool = False
+    ) -> None:
+        """A mount to be of `filesystem` at `mountpoint`, which the mount table will call `source`.
+
+        `shared` says that it is served by a process that uses storage and mount at the same time.
+        """
         self.filesystem = filesystem
         self.mountpoint = mountpoint
         self.options = options
         self.source = source
+        self.shared = shared
         self.ready = threading.Event()
         """Set when the kernel's first request was answered."""
         self.counts: Counter[str] = Counter()
@@ -54,6 +60,10 @@ class Transport(ABC):
         try:
             return request()
         except BaseException as error:  # noqa: BLE001 - SystemExit too must become an answer, or the caller gets garbage
-            code = errno_of(error)
-            self.errors[code] += 1
-            return -code
+            return -self.failed(error)
+
+    def failed(self, error: BaseException) -> int:
+        """The errno that a request is answered with which raised `error`, counted."""
+        code = errno_of(error)
+        self.errors[code] += 1
+        return code

@@ -59,9 +59,11 @@ class FusepyTransport(Transport):
 
     name = "fusepy"
 
-    def __init__(self, filesystem: FileSystem, mountpoint: Path, options: MountOptions, source: str) -> None:
+    def __init__(
+        self, filesystem: FileSystem, mountpoint: Path, options: MountOptions, source: str, *, shared: bool = False
+    ) -> None:
         """See `Transport`."""
-        super().__init__(filesystem, mountpoint, options, source)
+        super().__init__(filesystem, mountpoint, options, source, shared=shared)
         self._library = Library()
         self._replies = Replies(self._library)
         self._handles: dict[int, Handle | Node] = {}
@@ -137,7 +139,8 @@ class FusepyTransport(Transport):
 
     def _mount_options(self) -> list[str]:
         options = self.options
-        entry = 1.0 if options.entry_timeout is None else options.entry_timeout
+        own = 0.0 if self.shared else 1.0  # nothing can be invalidated
+        entry = own if options.entry_timeout is None else options.entry_timeout
         attributes = 0.0 if options.attr_timeout is None else options.attr_timeout
         words = [
             f"fsname={self.source}",

@@ -1,0 +1,373 @@
+"""The conversation with the kernel: INIT, the loop, the one guard, replies, interrupts.
+
+One thread reads requests. Those that cannot wait for anything it answers itself, and hands the rest to a pool, so that
+one slow request holds up no other: all requests of a storage that may wait for a network; else those that bring
+content to a disk, and large reads and writes there. FORGET and INTERRUPT are dealt with at once.
+
+Waiting. In a virtual machine most of a small request's time is the wake-up of the sleeping reader, so after a reply
+the reader looks for the next request for a while before it sleeps (`_Waiting`).
+
+Interrupts. The kernel tells when a waiting process got a signal. One that kills it, or by which somebody wants it back,
+lets it go with EINTR; the work goes on, and what its reply would have handed out (a counted lookup, a handle) is taken
+back. A signal that programs get in passing (SIGCHLD, Go's SIGURG) must not make their calls fail.
+"""
+
+from __future__ import annotations
+
+import errno
+import logging
+import os
+import select
+import signal
+import threading
+import time
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from vfs.options import MountOptions
+from vfs.transports.base import MountError, Transport
+from vfs.transports.kernel import device, protocol
+from vfs.transports.kernel.notifications import Notifier
+from vfs.transports.kernel.opened import OpenModes
+from vfs.transports.kernel.operations import Operations, Timeouts
+from vfs.transports.kernel.protocol import IN_HEADER, OUT_HEADER, Init, Opcode
+from vfs.transports.kernel.request import Request
+
+if TYPE_CHECKING:
+    from vfs.filesystem import FileSystem
+
+logger = logging.getLogger("vfs")
+
+MAX_PAGES = 256
+MAX_WRITE = MAX_PAGES * 4096
+"""Bytes in the largest request: 1 MiB, the most that the kernel sends."""
+BUFFER = MAX_WRITE + 4096
+THREADS = 32
+"""How many requests are worked on at once where they may wait."""
+LARGE = 1 << 17
+"""Bytes of a read or write of a file on disk that the reader does not wait for."""
+LONG = 3600.0
+"""Seconds that the kernel believes what nobody but the mount, or who tells it, can change."""
+WANTED = (
+    Init.ASYNC_READ
+    | Init.ATOMIC_O_TRUNC
+    | Init.BIG_WRITES
+    | Init.AUTO_INVAL_DATA
+    | Init.DO_READDIRPLUS
+    | Init.READDIRPLUS_AUTO
+    | Init.ASYNC_DIO
+    | Init.PARALLEL_DIROPS
+    | Init.MAX_PAGES
+    | Init.CACHE_SYMLINKS
+    | Init.INIT_EXT
+    | Init.PASSTHROUGH
+)
+_NAMES = {int(opcode): opcode.name.lower() for opcode in Opcode}
+_SLOW = frozenset({Opcode.FSYNC, Opcode.FALLOCATE, Opcode.COPY_FILE_RANGE, Opcode.COPY_FILE_RANGE_64})
+_NO_REPLY = frozenset({Opcode.FORGET, Opcode.BATCH_FORGET, Opcode.INTERRUPT, Opcode.DESTROY})
+_IN_PASSING = {
+    signal.SIGCHLD,
+    signal.SIGURG,
+    signal.SIGWINCH,
+    signal.SIGCONT,
+    signal.SIGIO,
+    signal.SIGPROF,
+    signal.SIGVTALRM,
+}
+"""Signals for which no process wants its system call back."""
+
+
+class KernelTransport(Transport):
+    """One mount through the kernel's own protocol, on Linux."""
+
+    name = "kernel"
+
+    def __init__(
+        self, filesystem: FileSystem, mountpoint: Path, options: MountOptions, source: str, *, shared: bool = False
+    ) -> None:
+        """See `Transport`."""
+        super().__init__(filesystem, mountpoint, options, source, shared=shared)
+        self._descriptor = -1
+        self._modes = OpenModes()
+        self._operations = Operations(filesystem, self._modes, self._timeouts(), xattrs=options.xattr)
+        self._pools_all = filesystem.storage.blocking if options.threads is None else options.threads
+        self._on_disk = bool(filesystem.tree.device)
+        self._pool: ThreadPoolExecutor | None = None
+        self._serving: set[int] = set()
+        """The threads whose changes came from the kernel."""
+        self._buffers: list[bytearray] = []
+        self._pending: dict[int, Request] = {}
+        """Requests that the pool works on, by their unique numbers."""
+        self._lock = threading.Lock()
+        self._notifier: Notifier | None = None
+
+    def _timeouts(self) -> Timeouts:
+        options = self.options
+        own = LONG if self._is_private() else 1.0
+        entry = own if options.entry_timeout is None else options.entry_timeout
+        return Timeouts(entry, own if options.attr_timeout is None else options.attr_timeout)
+
+    def _is_private(self) -> bool:
+        """Whether nobody changes the storage but this process: what is in memory, or told of its changes."""
+        return self.filesystem.tree.device == 0
+
+    # -- life
+
+    def mount(self) -> None:
+        """See `Transport.mount`."""
+        self._descriptor = device.mount(
+            self.mountpoint, self.source, read_only=self.options.ro, allow_other=self.options.allow_other
+        )
+
+    def serve(self) -> None:
+        """See `Transport.serve`."""
+        waiting = _Waiting(self._descriptor, self._spins())
+        self._serving.add(threading.get_ident())
+        try:
+            while (request := self._receive(waiting)) is not None:
+                self._take(request)
+        finally:
+            if self._pool is not None:
+                self._pool.shutdown()
+            self._operations.close_all()
+            if self._notifier is not None:
+                self._notifier.stop()
+            self.leave()
+
+    def leave(self) -> None:
+        """See `Transport.leave`: close the device."""
+        descriptor, self._descriptor = self._descriptor, -1
+        if descriptor >= 0:
+            os.close(descriptor)
+
+    def _spins(self) -> bool:
+        """Whether waiting awake can pay: another processor has the client, and nothing else needs this process."""
+        return self.options.spin and not self.shared and not self._pools_all and len(os.sched_getaffinity(0)) > 1
+
+    # -- requests
+
+    def _receive(self, waiting: _Waiting) -> Request | None:
+        """The next request; None when the mount is gone."""
+        buffer = self._buffers.pop() if self._buffers else bytearray(BUFFER)
+        while True:
+            try:
+                length = os.readv(self._descriptor, (buffer,))
+            except BlockingIOError:
+                waiting.wait()
+                continue
+            except (InterruptedError, FileNotFoundError):  # the process that asked went away before we looked
+                continue
+            except OSError as error:
+                if error.errno not in (errno.ENODEV, errno.ECONNABORTED, errno.EBADF):
+                    logger.error("the device failed, and the mount ends: %s", error)
+                return None
+            request = self._parsed(buffer, length)
+            if request is not None:
+                return request
+
+    def _parsed(self, buffer: bytearray, length: int) -> Request | None:
+        if length < IN_HEADER.size:
+            logger.error("a request of %d bytes was dropped: it has no header", length)
+            return None
+        request = Request(buffer, length)
+        if IN_HEADER.unpack_from(buffer)[0] != length:
+            logger.error("a request %d of %d bytes says that it is of another length", request.opcode, length)
+            if request.opcode not in _NO_REPLY:
+                self._send(request, errno.EIO, b"")
+            return None
+        return request
+
+    def _take(self, request: Request) -> None:
+        """Answer a request here, or have it answered."""
+        if request.opcode in _NO_REPLY:
+            self._heed(request)
+        elif request.opcode == Opcode.INIT:
+            self._answer(request)
+        elif self._pools_all or self._is_slow(request):
+            self._hand_over(request)
+            return
+        else:
+            self._answer(request)
+        self._buffers.append(request.buffer)
+
+    def _is_slow(self, request: Request) -> bool:
+        opcode = request.opcode
+        if opcode in (Opcode.READ, Opcode.WRITE):
+            return self._on_disk and protocol.READ_IN.unpack_from(request.buffer, IN_HEADER.size)[2] >= LARGE
+        return opcode in _SLOW
+
+    def _hand_over(self, request: Request) -> None:
+        if self._pool is None:
+            self._pool = ThreadPoolExecutor(THREADS, "vfs-request", self._join_serving)
+        if request.length < LARGE:
+            self._buffers.append(request.buffer)
+            request.buffer = request.buffer[: request.length]
+        with self._lock:
+            self._pending[request.unique] = request
+        self._pool.submit(self._answer, request)
+
+    def _join_serving(self) -> None:
+        self._serving.add(threading.get_ident())
+
+    def _answer(self, request: Request) -> None:
+        """Run one request and reply: the guard, and the one place that catches."""
+        opcode = request.opcode
+        self.counts[_NAMES.get(opcode, str(opcode))] += 1
+        body, code = b"", 0
+        try:
+            handler = self._operations.table.get(opcode)
+            if handler is not None:
+                body = handler(request)
+            elif opcode == Opcode.INIT:
+                body = self._initialise(request)
+            else:
+                code = errno.ENOSYS
+        except BaseException as error:  # noqa: BLE001 - SystemExit too must become an answer, or the caller waits for ever
+            code = self.failed(error)
+        self._reply(request, code, body)
+
+    def _reply(self, request: Request, code: int, body: bytes) -> None:
+        """Send the reply, or take back what it hands out when nobody waits for it any more."""
+        if self._pending:
+            with self._lock:
+                pending = self._pending.pop(request.unique, None)
+            if pending is not None and request.length >= LARGE:
+                self._buffers.append(request.buffer)
+            if request.abandoned:
+                self._operations.undo(request.opcode, body)
+                return
+        if not self._send(request, code, body) and not code:
+            self._operations.undo(request.opcode, body)
+
+    def _send(self, request: Request, code: int, body: bytes) -> bool:
+        """Whether the kernel took the reply."""
+        header = OUT_HEADER.pack(OUT_HEADER.size + len(body), -code, request.unique)
+        try:
+            os.writev(self._descriptor, (header, body))
+        except OSError as error:
+            if error.errno == errno.EINVAL:
+                logger.error("the kernel did not take the reply to %s", _NAMES.get(request.opcode, request.opcode))
+                os.write(self._descriptor, OUT_HEADER.pack(OUT_HEADER.size, -errno.EIO, request.unique))
+            elif error.errno not in (errno.ENOENT, errno.ENODEV, errno.ECONNABORTED, errno.EBADF):
+                logger.error("a reply was not sent: %s", error)
+            return False
+        return True
+
+    # -- what has no verb
+
+    def _heed(self, request: Request) -> None:
+        """A message that takes no reply."""
+        opcode = request.opcode
+        self.counts[_NAMES[opcode]] += 1
+        try:
+            if opcode == Opcode.FORGET:
+                self._operations.forget(request.nodeid, *request.read(protocol.FORGET_IN))
+            elif opcode == Opcode.BATCH_FORGET:
+                count, _ = request.read(protocol.BATCH_FORGET_IN)
+                forgets = request.rest(protocol.BATCH_FORGET_IN.size)[: count * protocol.FORGET_ONE.size]
+                for nodeid, lookups in protocol.FORGET_ONE.iter_unpack(forgets):
+                    self._operations.forget(nodeid, lookups)
+            elif opcode == Opcode.INTERRUPT:
+                self._interrupt(*request.read(protocol.INTERRUPT_IN))
+        except Exception as error:  # noqa: BLE001 - nobody waits for an answer, and the loop must go on
+            self.failed(error)
+
+    def _interrupt(self, unique: int) -> None:
+        """Let the process go that waits for the request `unique`, if that is what its signal is for."""
+        with self._lock:
+            request = self._pending.get(unique)
+            if request is None or not _wants_back(request.pid):
+                return
+            del self._pending[unique]
+            request.abandoned = True
+        self._send(request, errno.EINTR, b"")
+
+    def _initialise(self, request: Request) -> bytes:
+        """Agree with the kernel on what both can do."""
+        major, minor, read_ahead, flags = request.read(protocol.INIT_IN)
+        if major < protocol.MAJOR or (major == protocol.MAJOR and minor < protocol.MINOR_MIN):
+            raise MountError(
+                f"the kernel speaks FUSE {major}.{minor}; this needs {protocol.MAJOR}.{protocol.MINOR_MIN}"
+            )
+        if flags & Init.INIT_EXT:
+            flags |= protocol.FLAGS2.unpack_from(request.rest(protocol.INIT_IN.size))[0] << 32
+        agreed = WANTED & flags
+        depth = 0
+        if agreed & Init.PASSTHROUGH:
+            depth = device.stack_depth(self.filesystem.tree.device)
+            self._modes.offer(self._descriptor)
+        if self.shared:
+            self._notifier = Notifier(self._descriptor, self.filesystem, self._serving)
+        self.ready.set()
+        return protocol.INIT_OUT.pack(
+            protocol.MAJOR,
+            min(minor, protocol.MINOR),
+            max(read_ahead, MAX_WRITE),
+            agreed & 0xFFFF_FFFF,
+            THREADS,
+            THREADS * 3 // 4,
+            MAX_WRITE,
+            1,
+            MAX_PAGES,
+            0,
+            agreed >> 32,
+            depth,
+            0,
+        )
+
+
+def _wants_back(thread: int) -> bool:
+    """Whether a signal waits for that thread which a process interrupts its system calls for, or dies of.
+
+    One that cannot be looked at (another namespace's, or gone) is let go.
+    """
+    masks = 0
+    try:
+        with open(f"/proc/{thread}/status", encoding="utf-8", errors="replace") as status:
+            for line in status:
+                if line.startswith(("SigPnd:", "ShdPnd:")):
+                    masks |= int(line.split()[1], 16)
+    except OSError:
+        return True
+    for number in _IN_PASSING:
+        masks &= ~(1 << (number - 1))
+    return masks != 0
+
+
+class _Waiting:
+    """Waits for the next request: awake for a while where that has paid, then asleep.
+
+    It pays when requests follow each other closer than a sleeper is woken. Each wait that was shorter than `MOST`
+    turns the busy wait on in full; each longer one halves it, until it is off.
+    """
+
+    MOST = 60_000
+    """Ns that are waited awake at most: about what the wake-up of a sleeping process takes in a virtual machine."""
+    LEAST = 4_000
+
+    def __init__(self, descriptor: int, spins: bool) -> None:
+        """On `descriptor`; without `spins` it always sleeps at once."""
+        self._poll = select.poll()
+        self._poll.register(descriptor, select.POLLIN)
+        self._spins = spins
+        self._awake = 0
+
+    def wait(self) -> None:
+        """Return when there is something to read, or the mount is gone."""
+        poll = self._poll.poll
+        if not self._spins:
+            poll()
+            return
+        clock = time.monotonic_ns
+        began = clock()
+        if self._awake:
+            until = began + self._awake
+            while clock() < until:
+                if poll(0):
+                    return
+        poll()
+        if clock() - began < self.MOST:
+            self._awake = self.MOST
+        else:
+            self._awake = self._awake // 2 if self._awake > self.LEAST else 0
