@@ -162,8 +162,8 @@ apt_install() {
 # --- The virtual environment ---
 #
 # $venv/.made says that a script made this folder, and from what: a key of all that decides its content, then how far it
-# came (unfinished, run or test). It is written before the first file and after the last, so whatever interrupts an
-# installation, the next run sees an unfinished environment and makes a new one.
+# came (unfinished, run, test or bench, each more than the one before). It is written before the first file and after
+# the last, so whatever interrupts an installation, the next run sees an unfinished environment and makes a new one.
 
 venv_key() {  # settings of ruff and pytest are no reason to install anew
   "$python" -c '
@@ -175,32 +175,33 @@ parts += [project.get("tool", {}).get("setuptools"), sys.argv[1], sys.base_prefi
 print(hashlib.sha256(repr(parts).encode()).hexdigest()[:16])' "$root"
 }
 
-development_requirements() {  # pip reads [dependency-groups] itself only from 25.1 on; Debian 12 has 23.0
+requirements_of() {  # requirements_of GROUP...: pip itself reads [dependency-groups] only from 25.1 on; Debian 12 has 23.0
   "$python" -c '
 import pathlib, sys, tomllib
 
 project = tomllib.loads(pathlib.Path(sys.argv[1], "pyproject.toml").read_text("utf-8"))
-print(*project["dependency-groups"]["dev"], sep="\n")' "$root"
+for group in sys.argv[2:]:
+    print(*project["dependency-groups"][group], sep="\n")' "$root" "$@"
 }
 
-make_venv() {  # make_venv run|test
+make_venv() {  # make_venv run|test|bench
   local key made requirements=/dev/null
   key=$(venv_key)
   made=$(cat "$venv/.made" 2>/dev/null || true)
-  case $made in "$key $1" | "$key test") return ;; esac
+  case $1:${made#"$key "} in run:run | run:test | run:bench | test:test | test:bench | bench:bench) return ;; esac
   if [ -z "$made" ] && [ -n "$(ls -A "$venv" 2>/dev/null)" ]; then
     stop "$venv is there and not made by these scripts: move it away, or name another place, as in VENV=.venv2 $0"
   fi
   say "Installing into ${venv#"$root"/} with pip"
-  if [ "$made" != "$key run" ]; then
+  if [ "$made" != "$key run" ] && [ "$made" != "$key test" ]; then
     rm -rf "$venv"
     mkdir -p "$venv"
     say "$key unfinished" >"$venv/.made"
     logged "$python" -m venv "$venv" || stop "$python can't make a virtual environment: $(why)"
   fi
-  if [ "$1" = test ]; then
+  if [ "$1" != run ]; then
     requirements=$root/.cache/requirements.txt
-    development_requirements >"$requirements"
+    if [ "$1" = test ]; then requirements_of dev; else requirements_of dev bench; fi >"$requirements"
   fi
   say "$key unfinished" >"$venv/.made"
   logged "$venv/bin/python" -m pip install --disable-pip-version-check --editable "$root" --requirement "$requirements" ||
@@ -208,12 +209,12 @@ make_venv() {  # make_venv run|test
   say "$key $1" >"$venv/.made"
 }
 
-prepare() {  # prepare run|test [GROUP...]: all that it takes, and only what is missing; GROUPs of `packages` come on top
+prepare() {  # prepare run|test|bench [GROUP...]: all it takes, and only what is missing; GROUPs of `packages` on top
   local wanted=$1
   { mkdir -p "$root/.cache" && : >"$log"; } 2>/dev/null ||
     stop "$(id -un) can't write to $root/.cache; if sudo made it: sudo chown -R $(id -un) $root"
   find_python
-  if [ "$wanted" = test ]; then set -- run "$@"; fi
+  if [ "$wanted" != run ]; then set -- run "$@"; fi
   install_packages "$@"
   if [ -z "$python" ]; then find_python; fi
   make_venv "$wanted"
