@@ -153,6 +153,8 @@ class KernelTransport(Transport):
         while True:
             try:
                 length = os.readv(self._descriptor, (buffer,))
+                if not length:
+                    return None
             except BlockingIOError:
                 waiting.wait()
                 continue
@@ -205,40 +207,40 @@ class KernelTransport(Transport):
             request.buffer = request.buffer[: request.length]
         with self._lock:
             self._pending[request.unique] = request
-        self._pool.submit(self._answer, request)
+        self._pool.submit(self._answer_from_pool, request)
 
     def _join_serving(self) -> None:
         self._serving.add(threading.get_ident())
 
     def _answer(self, request: Request) -> None:
-        """Run one request and reply: the guard, and the one place that catches."""
+        """Run one request and reply."""
+        code, body = self._run(request)
+        if not self._send(request, code, body) and not code:
+            self._operations.undo(request.opcode, body)
+
+    def _answer_from_pool(self, request: Request) -> None:
+        """The same, unless the process that waits was let go meanwhile."""
+        code, body = self._run(request)
+        with self._lock:
+            awaited = self._pending.pop(request.unique, None) is not None
+        if not (awaited and self._send(request, code, body)) and not code:
+            self._operations.undo(request.opcode, body)
+        if request.length >= LARGE:
+            self._buffers.append(request.buffer)
+
+    def _run(self, request: Request) -> tuple[int, bytes]:
+        """The errno, or 0, and the body of the reply to a request: the guard, and the one place that catches."""
         opcode = request.opcode
         self.counts[_NAMES.get(opcode, str(opcode))] += 1
-        body, code = b"", 0
         try:
             handler = self._operations.table.get(opcode)
             if handler is not None:
-                body = handler(request)
-            elif opcode == Opcode.INIT:
-                body = self._initialise(request)
-            else:
-                code = errno.ENOSYS
+                return 0, handler(request)
+            if opcode == Opcode.INIT:
+                return 0, self._initialise(request)
         except BaseException as error:  # noqa: BLE001 - SystemExit too must become an answer, or the caller waits for ever
-            code = self.failed(error)
-        self._reply(request, code, body)
-
-    def _reply(self, request: Request, code: int, body: bytes) -> None:
-        """Send the reply, or take back what it hands out when nobody waits for it any more."""
-        if self._pending:
-            with self._lock:
-                pending = self._pending.pop(request.unique, None)
-            if pending is not None and request.length >= LARGE:
-                self._buffers.append(request.buffer)
-            if request.abandoned:
-                self._operations.undo(request.opcode, body)
-                return
-        if not self._send(request, code, body) and not code:
-            self._operations.undo(request.opcode, body)
+            return self.failed(error), b""
+        return errno.ENOSYS, b""
 
     def _send(self, request: Request, code: int, body: bytes) -> bool:
         """Whether the kernel took the reply."""
@@ -280,7 +282,6 @@ class KernelTransport(Transport):
             if request is None or not _wants_back(request.pid):
                 return
             del self._pending[unique]
-            request.abandoned = True
         self._send(request, errno.EINTR, b"")
 
     def _initialise(self, request: Request) -> bytes:

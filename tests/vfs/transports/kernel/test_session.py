@@ -1,0 +1,396 @@
+"""The session, fed with a kernel's bytes: agreement, the guard, what no reply is taken of, and its end."""
+
+from __future__ import annotations
+
+import errno
+import logging
+import os
+import signal
+import struct
+import threading
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+from conversation import KERNEL_FLAGS, Conversation
+from gates import Gate
+from kernel import filesystem_of
+
+from vfs.options import MountOptions
+from vfs.transports.kernel import protocol, session
+from vfs.transports.kernel.protocol import Init, Opcode
+from vfs.transports.kernel.session import KernelTransport
+
+Talk = Callable[..., Conversation]
+
+
+@pytest.fixture
+def talk(tmp_path: Path) -> Iterator[Talk]:
+    """`talk(KIND, **OPTIONS)`: a conversation about a new storage, begun unless `greet` is False."""
+    begun: list[Conversation] = []
+
+    def converse(kind: str = "memory", *, greet: bool = True, **options: Any) -> Conversation:
+        filesystem = filesystem_of(kind, tmp_path)
+        begun.append(Conversation(KernelTransport(filesystem, tmp_path, MountOptions(**options), kind)))
+        if greet:
+            begun[-1].greet()
+        return begun[-1]
+
+    yield converse
+    for conversation in begun:
+        conversation.end()
+        conversation.transport.filesystem.close()
+
+
+# -- INIT
+
+
+def test_the_kernel_is_offered_what_it_has_and_we_want(talk: Talk) -> None:
+    conversation = talk(greet=False)
+    assert not conversation.transport.ready.is_set()
+    offered = Init.BIG_WRITES | Init.DO_READDIRPLUS | Init.WRITEBACK_CACHE | 1 << 9
+    reply = conversation.greet(offered, minor=38)
+    major, minor, _, flags, _, _, max_write, granularity, *_ = protocol.INIT_OUT.unpack(reply.body)
+    assert (major, minor, max_write, granularity) == (7, 38, 1 << 20, 1)
+    assert flags == Init.BIG_WRITES | Init.DO_READDIRPLUS
+    assert conversation.transport.ready.is_set()
+
+
+def test_flags_beyond_32_bits_are_read_where_the_kernel_sends_them(talk: Talk) -> None:
+    reply = talk(greet=False).greet(int(Init.INIT_EXT | Init.PASSTHROUGH))
+    *_, flags2, depth, _ = protocol.INIT_OUT.unpack(reply.body)
+    assert (flags2, depth) == (Init.PASSTHROUGH >> 32, 1)
+
+
+def test_a_newer_kernel_is_answered_in_our_version(talk: Talk) -> None:
+    _, minor, *_ = protocol.INIT_OUT.unpack(talk(greet=False).greet(minor=99).body)
+    assert minor == protocol.MINOR
+
+
+def test_a_kernel_that_is_too_old_is_refused(talk: Talk) -> None:
+    conversation = talk(greet=False)
+    assert conversation.greet(minor=30).error == "EIO"
+    assert not conversation.transport.ready.is_set()
+
+
+# -- what is asked, and answered
+
+
+def test_a_file_is_made_written_read_and_closed(talk: Talk) -> None:
+    conversation = talk()
+    nodeid, handle = conversation.create("new")
+    assert conversation.write(nodeid, handle, b"content") == 7
+    assert conversation.read(nodeid, handle, 100, 3) == b"tent"
+    conversation.release(nodeid, handle)
+    assert conversation.transport.filesystem.open_files() == 0
+    assert conversation.lookup("new") == nodeid
+
+
+def test_what_is_missing_may_be_believed_to_be(talk: Talk) -> None:
+    reply = talk(entry_timeout=2.5).ask(Opcode.LOOKUP, b"missing\0")
+    nodeid, _, seconds, _, ns, *_ = protocol.ENTRY_OUT.unpack(reply.body)
+    assert (reply.code, nodeid, seconds, ns) == (0, 0, 2, 500_000_000)
+
+
+def test_what_is_missing_is_an_error_where_nothing_is_believed(talk: Talk) -> None:
+    assert talk(entry_timeout=0.0).ask(Opcode.LOOKUP, b"missing\0").error == "ENOENT"
+
+
+def test_names_come_byte_for_byte(talk: Talk) -> None:
+    conversation = talk()
+    made = conversation.ask(Opcode.MKDIR, protocol.MKDIR_IN.pack(0o755, 0) + b"\xff\xfe\0")
+    assert not made.code
+    handle = protocol.OPEN_OUT.unpack(conversation.ask(Opcode.OPENDIR, protocol.OPEN_IN.pack(0, 0)).body)[0]
+    listed = conversation.ask(Opcode.READDIR, protocol.READ_IN.pack(handle, 0, 4096, 0, 0, 0, 0))
+    assert b"\xff\xfe" in listed.body
+
+
+def test_lookups_are_counted_and_forgotten(talk: Talk) -> None:
+    conversation = talk()
+    nodeid, handle = conversation.create("file")
+    conversation.lookup("file")
+    conversation.release(nodeid, handle)
+    node = conversation.transport.filesystem.tree.by_ino[nodeid]
+    assert node.lookups == 2
+    conversation.forget(nodeid)
+    batch = protocol.BATCH_FORGET_IN.pack(2, 0) + protocol.FORGET_ONE.pack(nodeid, 1) + protocol.FORGET_ONE.pack(404, 9)
+    conversation.send(Opcode.BATCH_FORGET, batch)
+    conversation.ask(Opcode.GETATTR, protocol.GETATTR_IN.pack(0, 0, 0))  # by now both were read
+    assert node.lookups == 0
+
+
+def test_a_file_that_the_kernel_may_keep_in_its_cache(talk: Talk) -> None:
+    conversation = talk("objects")
+    nodeid, handle = conversation.create("file")
+    conversation.write(nodeid, handle, b"1")
+    conversation.ask(Opcode.FSYNC, protocol.FSYNC_IN.pack(handle, 0, 0), nodeid)
+    conversation.release(nodeid, handle)
+
+    def opened() -> int:
+        reply = conversation.ask(Opcode.OPEN, protocol.OPEN_IN.pack(os.O_RDONLY, 0), nodeid)
+        number, flags, _ = protocol.OPEN_OUT.unpack(reply.body)
+        conversation.release(nodeid, number)
+        return int(flags)
+
+    assert [opened() & protocol.Fopen.KEEP_CACHE for _ in range(2)] == [0, protocol.Fopen.KEEP_CACHE]
+    conversation.transport.filesystem.storage.replace("file", _content(b"other"))
+    conversation.lookup("file")
+    assert opened() & protocol.Fopen.KEEP_CACHE == 0
+
+
+def _content(data: bytes) -> Any:
+    from storage import ContentFile
+
+    return ContentFile(data)
+
+
+# -- what is wrong
+
+
+def assert_goes_on(conversation: Conversation) -> None:
+    assert not conversation.ask(Opcode.GETATTR, protocol.GETATTR_IN.pack(0, 0, 0)).code
+
+
+def test_less_than_a_header_is_dropped(talk: Talk, caplog: pytest.LogCaptureFixture) -> None:
+    conversation = talk()
+    conversation.raw(b"\x10\0\0\0")
+    assert_goes_on(conversation)
+    assert "no header" in caplog.text
+
+
+def test_a_request_of_another_length_than_it_says(talk: Talk) -> None:
+    conversation = talk()
+    unique = conversation.send(Opcode.GETATTR, protocol.GETATTR_IN.pack(0, 0, 0), length=4000)
+    assert conversation.receive()[:2] == (unique, errno.EIO)
+    assert_goes_on(conversation)
+
+
+@pytest.mark.parametrize("opcode", sorted({op for op in Opcode} - {Opcode.INIT, Opcode.FSYNCDIR, Opcode.STATFS}))
+def test_a_request_without_its_structure(talk: Talk, opcode: Opcode) -> None:
+    """An error of its own, or for a number that is not known; never silence, but for what takes no reply."""
+    conversation = talk(xattr=True)
+    if opcode in {Opcode.FORGET, Opcode.BATCH_FORGET, Opcode.INTERRUPT, Opcode.DESTROY}:
+        conversation.send(opcode)
+    elif opcode not in {Opcode.GETATTR, Opcode.STATX, Opcode.OPENDIR}:  # which need none of it
+        assert conversation.ask(opcode).error
+    assert_goes_on(conversation)
+
+
+@pytest.mark.parametrize("opcode", [19, 63, 4096, 0xFFFF_FFFF])
+def test_an_unknown_request_is_not_there(talk: Talk, opcode: int) -> None:
+    conversation = talk()
+    assert conversation.ask(opcode, b"anything").error == "ENOSYS"
+    assert_goes_on(conversation)
+
+
+def test_names_that_are_too_few(talk: Talk) -> None:
+    conversation = talk()
+    assert conversation.ask(Opcode.RENAME, protocol.RENAME_IN.pack(1) + b"old\0").error == "EINVAL"
+    assert conversation.ask(Opcode.SYMLINK, b"name\0").error == "EINVAL"
+
+
+@pytest.mark.parametrize("opcode", [Opcode.GETATTR, Opcode.LOOKUP, Opcode.OPEN, Opcode.OPENDIR, Opcode.READLINK])
+def test_a_node_that_is_not_known(talk: Talk, opcode: Opcode) -> None:
+    assert talk().ask(opcode, bytes(16), 404).error == "ESTALE"
+
+
+@pytest.mark.parametrize("opcode", [Opcode.READ, Opcode.WRITE, Opcode.FSYNC, Opcode.FLUSH, Opcode.LSEEK])
+def test_a_handle_that_is_not_known(talk: Talk, opcode: Opcode) -> None:
+    assert talk().ask(opcode, struct.pack("=Q", 404) + bytes(56)).error == "ESTALE"
+
+
+@pytest.mark.parametrize("error", [RuntimeError("odd"), SystemExit(0), KeyboardInterrupt(), MemoryError()])
+def test_whatever_a_verb_raises_is_an_answer(talk: Talk, monkeypatch: pytest.MonkeyPatch, error: BaseException) -> None:
+    conversation = talk()
+
+    def getattr(node: object) -> None:
+        raise error
+
+    with monkeypatch.context() as patch:
+        patch.setattr(conversation.transport.filesystem, "getattr", getattr)
+        assert conversation.ask(Opcode.GETATTR, protocol.GETATTR_IN.pack(0, 0, 0)).code
+    assert_goes_on(conversation)
+    assert conversation.transport.errors.total() == 1
+
+
+# -- replies that nobody takes
+
+
+class Refusing:
+    """Stands in for os.writev: the kernel has no room for the reply to one request."""
+
+    def __init__(self, code: int) -> None:
+        self._code = code
+        self.refused = threading.Event()
+
+    def __call__(self, descriptor: int, pieces: tuple[bytes, bytes]) -> int:
+        if not self.refused.is_set():
+            self.refused.set()
+            raise OSError(self._code, os.strerror(self._code))
+        return os.writev(descriptor, pieces)
+
+
+@pytest.fixture
+def refuse(monkeypatch: pytest.MonkeyPatch) -> Callable[[int], Refusing]:
+    def install(code: int) -> Refusing:
+        refusing = Refusing(code)
+        patched = type("os", (), {**vars(os), "writev": staticmethod(refusing)})
+        monkeypatch.setattr(session, "os", patched)
+        return refusing
+
+    return install
+
+
+@pytest.mark.parametrize(
+    ("opcode", "body"),
+    [
+        (Opcode.LOOKUP, b"there\0"),
+        (Opcode.MKDIR, protocol.MKDIR_IN.pack(0o755, 0) + b"new\0"),
+        (Opcode.CREATE, protocol.CREATE_IN.pack(os.O_RDWR, 0o100644, 0, 0) + b"new\0"),
+        (Opcode.OPENDIR, protocol.OPEN_IN.pack(0, 0)),
+        (Opcode.TMPFILE, protocol.CREATE_IN.pack(os.O_RDWR, 0o100644, 0, 0) + b"/\0"),
+    ],
+)
+def test_a_reply_that_nobody_waits_for_leaks_nothing(
+    talk: Talk, refuse: Callable[[int], Refusing], opcode: Opcode, body: bytes
+) -> None:
+    conversation = talk()
+    conversation.transport.filesystem.storage.replace("there", _content(b"1"))
+    refusing = refuse(errno.ENOENT)
+    conversation.send(opcode, body)
+    assert refusing.refused.wait(5)
+    assert_goes_on(conversation)
+    filesystem = conversation.transport.filesystem
+    assert [node for node in filesystem.tree.nodes() if node.lookups and node is not filesystem.root] == []
+    assert filesystem.open_files() == 0
+    assert not conversation.transport._operations._listings
+
+
+def test_a_listing_with_nodes_that_nobody_takes_leaks_none(talk: Talk, refuse: Callable[[int], Refusing]) -> None:
+    conversation = talk()
+    for number in range(5):
+        conversation.transport.filesystem.storage.replace(f"file{number}", _content(b"1"))
+    handle = protocol.OPEN_OUT.unpack(conversation.ask(Opcode.OPENDIR, protocol.OPEN_IN.pack(0, 0)).body)[0]
+    refusing = refuse(errno.ENOENT)
+    conversation.send(Opcode.READDIRPLUS, protocol.READ_IN.pack(handle, 0, 4096, 0, 0, 0, 0))
+    assert refusing.refused.wait(5)
+    assert_goes_on(conversation)
+    tree = conversation.transport.filesystem.tree
+    assert [node for node in tree.nodes() if node.lookups and node is not tree.root] == []
+
+
+def test_a_reply_that_the_kernel_does_not_understand_frees_who_waits(
+    talk: Talk, refuse: Callable[[int], Refusing], caplog: pytest.LogCaptureFixture
+) -> None:
+    conversation = talk()
+    refuse(errno.EINVAL)
+    assert conversation.ask(Opcode.GETATTR, protocol.GETATTR_IN.pack(0, 0, 0)).error == "EIO"
+    assert "did not take the reply to getattr" in caplog.text
+
+
+# -- several at once
+
+
+def test_a_slow_request_holds_up_no_other(talk: Talk, monkeypatch: pytest.MonkeyPatch) -> None:
+    conversation = talk("objects")
+    filesystem = conversation.transport.filesystem
+    filesystem.storage.replace("slow", _content(b"1"))
+    filesystem.storage.replace("quick", _content(b"2"))
+    gate = Gate.at(monkeypatch, filesystem.storage, "stat")
+    slow = conversation.send(Opcode.LOOKUP, b"slow\0")
+    gate.wait()
+    assert conversation.lookup("quick")
+    gate.open()
+    assert conversation.receive().unique == slow
+
+
+def _pending_signal(monkeypatch: pytest.MonkeyPatch, tmp_path: Path, *signals: signal.Signals) -> None:
+    """Have the session see these signals wait for the process that asks."""
+    real = open
+
+    def opened(path: Any, *args: Any, **kwargs: Any) -> Any:
+        if str(path).startswith("/proc/"):
+            path = tmp_path / "status"
+        return real(path, *args, **kwargs)
+
+    mask = sum(1 << (number - 1) for number in signals)
+    (tmp_path / "status").write_text(f"Name:\tcat\nSigPnd:\t{mask:016x}\nShdPnd:\t{0:016x}\n")
+    monkeypatch.setattr(session, "open", opened, raising=False)
+
+
+def test_an_interrupted_process_is_let_go_at_once(talk: Talk, monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    conversation = talk("objects")
+    filesystem = conversation.transport.filesystem
+    filesystem.storage.replace("slow", _content(b"1"))
+    _pending_signal(monkeypatch, tmp_path, signal.SIGINT)
+    gate = Gate.at(monkeypatch, filesystem.storage, "stat")
+    slow = conversation.send(Opcode.LOOKUP, b"slow\0")
+    gate.wait()
+    conversation.send(Opcode.INTERRUPT, protocol.INTERRUPT_IN.pack(slow))
+    assert conversation.receive()[:2] == (slow, errno.EINTR)
+    gate.open()
+    nodeid = conversation.lookup("slow")
+    assert filesystem.tree.by_ino[nodeid].lookups == 1, "what the abandoned lookup counted was taken back"
+
+
+def test_a_signal_in_passing_interrupts_nothing(talk: Talk, monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    conversation = talk("objects")
+    conversation.transport.filesystem.storage.replace("slow", _content(b"1"))
+    _pending_signal(monkeypatch, tmp_path, signal.SIGCHLD, signal.SIGURG)
+    gate = Gate.at(monkeypatch, conversation.transport.filesystem.storage, "stat")
+    slow = conversation.send(Opcode.LOOKUP, b"slow\0")
+    gate.wait()
+    conversation.send(Opcode.INTERRUPT, protocol.INTERRUPT_IN.pack(slow))
+    gate.open()
+    assert conversation.receive()[:2] == (slow, 0)
+
+
+def test_an_interrupt_of_what_was_answered_is_nothing(talk: Talk) -> None:
+    conversation = talk()
+    conversation.send(Opcode.INTERRUPT, protocol.INTERRUPT_IN.pack(2))
+    conversation.send(Opcode.INTERRUPT, protocol.INTERRUPT_IN.pack(4000))
+    assert_goes_on(conversation)
+
+
+# -- the end
+
+
+@pytest.mark.parametrize("kind", ["memory", "objects"])
+def test_a_device_that_is_closed_ends_the_loop_and_lets_go_of_everything(talk: Talk, kind: str) -> None:
+    conversation = talk(kind)
+    conversation.create("open")
+    conversation.ask(Opcode.OPENDIR, protocol.OPEN_IN.pack(0, 0))
+    descriptor = conversation.transport._descriptor
+    conversation.end()
+    assert conversation.transport.filesystem.open_files() == 0
+    assert conversation.transport._operations._listings == {}
+    with pytest.raises(OSError, match="Bad file descriptor"):
+        os.fstat(descriptor)
+
+
+def test_a_device_that_fails_ends_the_loop_with_a_word(
+    talk: Talk, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    conversation = talk()
+
+    def readv(descriptor: int, buffers: object) -> int:
+        raise OSError(errno.EIO, os.strerror(errno.EIO))
+
+    monkeypatch.setattr(session, "os", type("os", (), {**vars(os), "readv": staticmethod(readv)}))
+    conversation.send(Opcode.GETATTR, protocol.GETATTR_IN.pack(0, 0, 0))
+    with caplog.at_level(logging.ERROR):
+        assert conversation.is_over()
+    assert "the device failed" in caplog.text
+
+
+def test_requests_and_errors_are_counted(talk: Talk) -> None:
+    conversation = talk(entry_timeout=0.0)
+    conversation.ask(Opcode.LOOKUP, b"missing\0")
+    assert conversation.transport.counts["lookup"] == 1
+    assert conversation.transport.errors == {errno.ENOENT: 1}
+
+
+def test_flags_of_a_kernel_without_passthrough(talk: Talk) -> None:
+    *_, flags2, depth, _ = protocol.INIT_OUT.unpack(talk(greet=False).greet(KERNEL_FLAGS).body)
+    assert (flags2, depth) == (0, 0)
