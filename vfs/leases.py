@@ -9,111 +9,129 @@ Fairness. Uploads below a directory may follow each other without a gap, and its
 who wants a lease waits also behind those that came before and want a node of it exclusively. A thread that has a lease
 already does not: those before it may be waiting for just that one. The first in the queue waits for nobody but
 holders, so the queue moves.
+
+Cost. Most leases meet nobody: taking one is then to note it in `Tree.leases`, however deep the node. Who wants to
+change a node looks through those that are noted, which are as many as there are requests at work.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
+from threading import get_ident
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
-    from vfs.tree import Node, Tree
+    from vfs.node import Link, Node
+    from vfs.tree import Tree
 
 
 class Lease:
     """The right to use, or to change, the paths of some nodes for the length of a `with` block."""
 
-    __slots__ = ("_chain", "_claims", "_exclusive", "_shared", "_tree")
+    __slots__ = ("_chain", "_claims", "_exclusive", "_shared", "_thread", "_tree")
 
     def __init__(
         self,
         tree: Tree,
-        shared: Iterable[Node],
+        shared: Sequence[Node],
         exclusive: Iterable[Node] = (),
-        claims: Iterable[tuple[Node, str]] = (),
+        claims: Iterable[Link] = (),
     ) -> None:
         """A lease yet to be taken: `shared` nodes with all above them, `exclusive` ones alone, `claims` of names."""
         self._tree = tree
         self._shared = shared
-        self._exclusive = tuple(dict.fromkeys(exclusive))
+        self._exclusive = tuple(exclusive)
         self._claims = tuple(claims)
-        self._chain: list[Node] = []
+        self._chain: Sequence[Node] = ()
+        self._thread = 0
 
     def __enter__(self) -> Lease:
-        tree = self._tree
-        with tree.lock:
-            self._chain = tree.ancestry(self._shared)
-            if self._must_wait():
-                self._wait()
-            for node in self._chain:
-                node.readers += 1
-            for node in self._exclusive:
-                node.writer = True
-            if self._claims:
-                tree.claims.update(self._claims)
-            tree.thread.leases = self._held() + 1
+        with self._tree.lock:
+            self._take()
         return self
 
     def __exit__(self, *_: object) -> None:
         tree = self._tree
         with tree.lock:
-            for node in self._chain:
-                node.readers -= 1
+            tree.leases.discard(self)
             for node in self._exclusive:
                 node.writer = False
             if self._claims:
                 tree.claims.difference_update(self._claims)
-            tree.thread.leases -= 1
             if tree.queue:
-                tree.lock.notify_all()
+                tree.freed.notify_all()
 
-    def _held(self) -> int:
-        """How many leases this thread has."""
-        held: int = getattr(self._tree.thread, "leases", 0)
-        return held
+    def covers(self, node: Node) -> bool:
+        """Whether `node` is to stay as it is, or is being changed."""
+        return node in self._chain or node in self._exclusive
+
+    def _locate(self) -> None:
+        """Find the nodes whose names are not to change."""
+        self._chain = self._tree.ancestry(self._shared)
+
+    def _take(self) -> None:
+        """Note the lease, after waiting for whoever is in its way. The lock is held."""
+        tree = self._tree
+        self._thread = get_ident()
+        self._locate()
+        if (tree.leases or tree.queue) and self._must_wait():
+            self._wait()
+        for node in self._exclusive:
+            node.writer = True
+        if self._claims:
+            tree.claims.update(self._claims)
+        tree.leases.add(self)
 
     def _wait(self) -> None:
         tree = self._tree
         tree.queue.append(self)
         try:
             while self._must_wait():
-                tree.lock.wait()
-                self._chain = tree.ancestry(self._shared)
+                tree.freed.wait()
+                self._locate()
         finally:
             tree.queue.remove(self)
-            tree.lock.notify_all()  # somebody may have waited behind this one
+            tree.freed.notify_all()  # somebody may have waited behind this one
 
     def _must_wait(self) -> bool:
-        if any(node.writer for node in self._chain) or any(node.writer or node.readers for node in self._exclusive):
+        tree = self._tree
+        if any(node.writer for node in self._chain):
             return True
-        if self._claims and not self._tree.claims.isdisjoint(self._claims):
+        if any(lease.covers(node) for node in self._exclusive for lease in tree.leases):
             return True
-        queue = self._tree.queue
-        return bool(queue) and not self._held() and any(map(self._is_behind, queue[: self._place()]))
+        if not tree.claims.isdisjoint(self._claims):
+            return True
+        return bool(tree.queue) and not self._has_another() and any(map(self._is_behind, tree.queue[: self._place()]))
+
+    def _has_another(self) -> bool:
+        """Whether this thread has a lease already."""
+        return any(lease._thread == self._thread for lease in self._tree.leases)
 
     def _place(self) -> int:
         queue = self._tree.queue
         return queue.index(self) if self in queue else len(queue)
 
     def _is_behind(self, earlier: Lease) -> bool:
-        return any(node in self._chain or node in self._exclusive for node in earlier._exclusive)
+        return any(self.covers(node) for node in earlier._exclusive)
 
 
 class PathLease(Lease):
     """A shared lease on one node, whose block is given the node's path."""
 
-    __slots__ = ("_node",)
+    __slots__ = ("_node", "_path")
 
     def __init__(self, tree: Tree, node: Node) -> None:
         """A lease on `node` and all above it."""
-        super().__init__(tree, (node,))
+        self._tree = tree
         self._node = node
+        self._exclusive = ()
+        self._claims = ()
 
     def __enter__(self) -> str:  # type: ignore[override]
         """Take the lease; NamelessError for a node that has lost its last name."""
-        super().__enter__()
-        try:
-            return self._tree.path(self._node)
-        except BaseException:
-            super().__exit__()
-            raise
+        with self._tree.lock:
+            self._take()
+            return self._path
+
+    def _locate(self) -> None:
+        self._path, self._chain = self._tree.route(self._node)

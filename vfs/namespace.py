@@ -52,7 +52,7 @@ class Namespace:
         self._forbidden = frozenset(f"/\0{storage.name_forbidden}")
         self.real_directories = supports(storage, "mkdir")
         root = storage.stat("")
-        self.tree = Tree(root)
+        self.tree = Tree(root, quick=not storage.blocking)
         self.tree.root.entry = root
 
     def check(self, *names: str) -> None:
@@ -127,7 +127,7 @@ class Namespace:
     def current(self, node: Node) -> Entry:
         """What is true of `node` now, within the cache time; ESTALE when its name shows another file."""
         file = node.file
-        if not node.links and node is not self.tree.root:
+        if node.parent is None and node is not self.tree.root:
             entry = file.entry(node.entry) if file is not None else self.known(node)
             return entry if file is not None and file.knows_links else entry._replace(nlink=0)
         if self.is_ahead(node) or time.monotonic() < node.expires:
@@ -215,7 +215,7 @@ class Namespace:
         """The node for what the mount has just made in the storage; see `make()`."""
         with self.tree.lock:
             known = self.tree.child(parent, name)
-            if not links and (known is None or known.identity != entry.identity):
+            if not links and (known is None or not self.tree.shows(known, entry)):
                 self.tree.disown(entry.identity)
             node = self.tree.attach(parent, name, entry)
             self.touch(parent)
@@ -247,6 +247,26 @@ class Namespace:
             node.file = content(node) if content is not None else None
             self.changed(parent)
             return node
+
+    def named(self, node: Node, parent: Node, name: str, entry: Entry) -> None:
+        """A node that had no name has been given one in the storage."""
+        with self.tree.lock:
+            self.tree.add_name(node, parent, name)
+            self.touch(parent)
+            self.learn(node, entry)
+
+    def name_virtual(self, node: Node, parent: Node, name: str) -> None:
+        """Give a node that lives in the mount alone its first name; FileExistsError."""
+        if self.find_or_none(parent, name) is not None:
+            raise FileExistsError(errno.EEXIST, os.strerror(errno.EEXIST), name)
+        with self.tree.changing((parent,), (), ((parent, name),)), self.tree.lock:
+            if self.tree.child(parent, name) is not None:  # somebody was faster
+                raise FileExistsError(errno.EEXIST, os.strerror(errno.EEXIST), name)
+            self.tree.add_name(node, parent, name)
+            if node.entry is not None:
+                node.entry = node.entry._replace(name=name, nlink=None)
+            self.keep(node, {})
+            self.changed(parent)
 
     def stored(self, node: Node, entry: Entry) -> None:
         """`node` is in the storage now, as `entry`; the caller holds a lease on it."""
@@ -293,7 +313,7 @@ class Namespace:
         """Keep attributes of `node` in the mount: mode, uid, gid, atime_ns, mtime_ns."""
         with self.tree.lock:
             node.kept = node.kept or Kept()
-            node.pinned = bool(node.links)  # what has no name goes with its last handle
+            node.pinned = node.parent is not None  # what has no name goes with its last handle
             for key, value in changes.items():
                 setattr(node.kept, key, value)
             node.kept.ctime_ns = time.time_ns()
@@ -302,7 +322,7 @@ class Namespace:
 
     def _is_overtaken(self, known: Node | None, asked: int, entry: Entry) -> bool:
         """Whether `entry` shows another file than `known` only because the mount is storing that, or has just."""
-        if known is None or known.identity == entry.identity:
+        if known is None or known.identity == self.tree.key(entry.identity):
             return False
         return known.changes != asked or self.is_ahead(known)
 
@@ -315,7 +335,7 @@ class Namespace:
                 if file is None:
                     raise
                 return file.entry(node.entry)  # removed behind the mount's back, and open here
-        if entry.kind is not node.kind or entry.identity != node.identity:
+        if not self.tree.shows(node, entry):
             if file is not None:
                 return file.entry(node.entry)
             raise OSError(errno.ESTALE, os.strerror(errno.ESTALE), path)

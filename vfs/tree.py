@@ -10,14 +10,19 @@ lookup that finds another identity under a name detaches the old node from that 
 links the last is the one that was seen last, and the node's path goes by it: others may be stale, if somebody renamed
 behind the mount's back.
 
+Numbers. An inode number comes from the identity, or is a hash of the first name, so a dropped node comes back under the
+same number. On the root's own device the inode number is the whole identity (`Tree.key()`), and a node is found by its
+number; only the others are in a dictionary by identity.
+
 Life. A transport that hands a node to the kernel counts a lookup, and takes it back with `forget()`. A node without
 lookups, links to children, open file or anything that only the mount knows is idle; idle nodes are dropped, oldest
-first, beyond `IDLE_LIMIT`. An inode number comes from the identity, or is a hash of the first name, so a dropped node
-comes back under the same number.
+first, beyond a limit, which is low where a storage is quick to ask.
+
+Paths. What a directory's path is, and which nodes are above it, is kept until some directory loses a name.
 
 Locks. `Tree.lock` guards every field of every node and is held for a few instructions, never across a storage call.
-What spans a storage call is a lease (vfs.leases). Lock order of the package: leases -> `OpenFile.lock` -> `Tree.lock`
--> spool.
+(One lookup in a dictionary needs no lock.) What spans a storage call is a lease (vfs.leases). Lock order of the
+package: leases -> `OpenFile.lock` -> `Tree.lock` -> spool.
 """
 
 from __future__ import annotations
@@ -27,103 +32,52 @@ import hashlib
 import threading
 from collections import OrderedDict
 from collections.abc import Hashable, Iterable
-from typing import TYPE_CHECKING
 
-from storage.entry import Entry, Kind
+from storage.entry import Entry
 from vfs.leases import Lease, PathLease
+from vfs.node import Link, Node
 
-if TYPE_CHECKING:
-    from vfs.attributes import Kept
-    from vfs.openfile import OpenFile
+__all__ = ("IDLE_LIMIT", "ROOT_INO", "NamelessError", "Node", "Tree")
 
 IDLE_LIMIT = 65_536
 """Nodes that nobody refers to and that are kept all the same, to answer the next walk without asking."""
-
-
+QUICK_IDLE_LIMIT = 1024
+"""The same where asking costs next to nothing: the directories of a few walks."""
 ROOT_INO = 1
 """The number by which the kernel calls the root, so no other node has it."""
+_ROUTES = 1024
+"""Directories whose paths are kept."""
+_GONE = object()
+"""The identity of a node whose file is known to be gone."""
+
+Route = tuple[str, tuple[Node, ...]]
+"""A node's path, and the node with all above it."""
 
 
 class NamelessError(FileNotFoundError):
     """A path was asked of a node that has lost its last name."""
 
 
-class Node:
-    """One inode of a mount."""
-
-    __slots__ = (
-        "changes",
-        "children",
-        "entry",
-        "expires",
-        "file",
-        "identity",
-        "ino",
-        "kept",
-        "kind",
-        "links",
-        "listing",
-        "listing_expires",
-        "lookups",
-        "pinned",
-        "readers",
-        "renumbered",
-        "virtual",
-        "writer",
-    )
-
-    def __init__(self, ino: int, kind: Kind, identity: Hashable | None) -> None:
-        """A node without a name; `Tree.attach()` gives it one."""
-        self.ino = ino
-        self.kind = kind
-        self.identity = identity
-        self.links: dict[tuple[Node, str], None] = {}
-        self.children: dict[str, Node] = {}
-        self.changes = 0
-        """Counts what the mount did to it: an answer of the storage from before that is not to be believed."""
-        self.entry: Entry | None = None
-        """What the storage said last, good until `expires` (time.monotonic seconds)."""
-        self.expires = 0.0
-        self.listing: dict[str, Entry] | None = None
-        """A directory's entries as last listed, good until `listing_expires`; None when unknown."""
-        self.listing_expires = 0.0
-        self.file: OpenFile | None = None
-        self.kept: Kept | None = None
-        self.lookups = 0
-        self.pinned = False
-        """Never idle: the mount knows something of this node that the storage does not."""
-        self.renumbered = False
-        """Never idle: its number is not the one with which it would come back."""
-        self.virtual = False
-        """Lives in the mount alone: a directory that no object shows, a file not stored yet."""
-        self.readers = 0
-        self.writer = False
-
-    @property
-    def is_dir(self) -> bool:
-        """Whether this node is a directory."""
-        return self.kind is Kind.DIRECTORY
-
-    def __repr__(self) -> str:
-        names = ", ".join(repr(name) for _, name in self.links) or "no name"
-        return f"<Node {self.ino} {self.kind.name.lower()} {names}>"
-
-
 class Tree:
     """All nodes of a mount, from the root down."""
 
-    def __init__(self, root: Entry) -> None:
-        """A tree that holds `root`, a storage's entry for ""."""
-        self.lock = threading.Condition(threading.RLock())
+    def __init__(self, root: Entry, *, quick: bool = False) -> None:
+        """A tree that holds `root`, a storage's entry for ""; `quick` for a storage that can be asked at any time."""
+        self.lock = threading.RLock()
+        self.freed = threading.Condition(self.lock)
+        """Told when a lease is given back while others wait for one."""
+        self.leases: set[Lease] = set()
+        """The leases that somebody has."""
         self.queue: list[Lease] = []
         """The leases that are waited for, in the order in which they came."""
-        self.claims: set[tuple[Node, str]] = set()
+        self.claims: set[Link] = set()
         """The names that nothing has yet, and that somebody is about to give to something."""
-        self.thread = threading.local()
-        self._by_identity: dict[Hashable, Node] = {}
         self.by_ino: dict[int, Node] = {}
         """Every node in memory by its inode number, for transports that address them so."""
+        self._by_identity: dict[Hashable, Node] = {}
+        self._routes: dict[Node, Route] = {}
         self._idle: OrderedDict[Node, None] = OrderedDict()
+        self._quick = quick
         self.device = root.identity[0] if isinstance(root.identity, tuple) and len(root.identity) == 2 else None
         """The first half of identities: the device of local files, 0 in memory; None where there is no such thing."""
         self.root = self._new(root, "")
@@ -138,24 +92,38 @@ class Tree:
     def path(self, node: Node) -> str:
         """The storage's name of `node`, "" for the root; NamelessError when its last name is gone."""
         with self.lock:
-            parts: list[str] = []
-            while node is not self.root:
-                if not node.links:
-                    raise NamelessError(errno.ENOENT, "this file has no name any more")
-                node, name = next(reversed(node.links))
-                parts.append(name)
-            parts.reverse()
-            return "/".join(parts)
+            return self.route(node)[0]
+
+    def route(self, node: Node) -> Route:
+        """The path of `node`, and the node with all above it; NamelessError. The caller holds the lock."""
+        directory = node if node.is_dir else node.parent
+        if directory is None:
+            raise NamelessError(errno.ENOENT, "this file has no name any more")
+        route = self._routes.get(directory)
+        if route is None:
+            route = self._find_route(directory)
+        if directory is node:
+            return route
+        path, chain = route
+        return f"{path}/{node.name}" if path else node.name, (node, *chain)
+
+    def _find_route(self, directory: Node) -> Route:
+        chain = tuple(self.ancestry((directory,)))
+        if chain[-1] is not self.root:
+            raise NamelessError(errno.ENOENT, "this directory has no name any more")
+        if len(self._routes) >= _ROUTES:
+            self._routes.clear()
+        route = self._routes[directory] = "/".join(node.name for node in chain[-2::-1]), chain
+        return route
 
     def ancestry(self, nodes: Iterable[Node]) -> list[Node]:
         """`nodes` and every node above them, each once. The caller holds the lock."""
         chain: dict[Node, None] = {}
-        for node in nodes:
-            while node not in chain:
+        for one in nodes:
+            node: Node | None = one
+            while node is not None and node not in chain:
                 chain[node] = None
-                if not node.links:
-                    break
-                node = next(reversed(node.links))[0]
+                node = node.parent
         return list(chain)
 
     def is_within(self, node: Node, directory: Node) -> bool:
@@ -180,33 +148,40 @@ class Tree:
 
     def child(self, parent: Node, name: str) -> Node | None:
         """The node known under `name`, or None, without asking the storage."""
-        with self.lock:
-            return parent.children.get(name)
+        return parent.children.get(name)
+
+    def key(self, identity: Hashable | None) -> Hashable | None:
+        """What a node has as its `identity`: of a file on the root's device, the inode number alone."""
+        if type(identity) is tuple and len(identity) == 2 and identity[0] == self.device:
+            return int(identity[1])
+        return identity
+
+    def shows(self, node: Node, entry: Entry) -> bool:
+        """Whether `entry` is of the file that `node` stands for, as far as identities tell."""
+        return node.kind is entry.kind and node.identity == self.key(entry.identity)
 
     def ino(self, parent: Node, entry: Entry) -> int:
         """The inode number that the entry of `parent` would get, or has."""
-        node = self._by_identity.get(entry.identity) if entry.identity is not None else None
-        return node.ino if node is not None else self._number(entry.identity, f"{self.path(parent)}/{entry.name}", 0)
+        key = self.key(entry.identity)
+        node = self._with_key(key)
+        return node.ino if node is not None else self._number(key, f"{self.path(parent)}/{entry.name}", 0)
 
     def attach(self, parent: Node, name: str, entry: Entry) -> Node:
         """The node for what `parent` shows as `name`: the known one if their identities agree, else a new one."""
         with self.lock:
             known = parent.children.get(name)
-            if known is not None and known.kind is entry.kind and known.identity == entry.identity:
-                if len(known.links) > 1:
-                    self._see(known, parent, name)
-                return known
-            node = self._by_identity.get(entry.identity) if entry.identity is not None else None
-            if node is None or node.kind is not entry.kind or node.is_dir:
-                if known is not None:
-                    self.detach(parent, name)
-                if node is not None and node.is_dir and node.kind is entry.kind:
-                    self._detach_all(node)  # a directory has one name: it was moved behind the mount's back
-                else:
-                    node = self._new(entry, f"{self.path(parent)}/{name}")
-            elif known is not None:
+            if known is not None:
+                if self.shows(known, entry):
+                    known.add_link(parent, name)
+                    return known
                 self.detach(parent, name)
-            self._see(node, parent, name)
+            key = self.key(entry.identity)
+            node = self._with_key(key)
+            if node is None or node.kind is not entry.kind:
+                node = self._new(entry, f"{self.path(parent)}/{name}" if key is None else name)
+            elif node.is_dir:
+                self._detach_all(node)  # a directory has one name: it was moved behind the mount's back
+            node.add_link(parent, name)
             parent.children[name] = node
             self._idle.pop(parent, None)
             return node
@@ -216,8 +191,8 @@ class Tree:
         with self.lock:
             node = parent.children.pop(name, None)
             if node is not None:
-                node.links.pop((parent, name), None)
-                if not node.links:
+                self._unlink(node, parent, name)
+                if node.parent is None:
                     self._forget_identity(node)
                     node.pinned = node.renumbered = False
                 self._settle(node)
@@ -230,8 +205,8 @@ class Tree:
             self.detach(new_parent, new_name)
             if node is None:
                 return
-            node.links.pop((parent, name), None)
-            node.links[new_parent, new_name] = None
+            self._unlink(node, parent, name)
+            node.add_link(new_parent, new_name)
             new_parent.children[new_name] = node
             self._idle.pop(new_parent, None)
             if node.identity is None:
@@ -245,39 +220,59 @@ class Tree:
             for node, place, leaf in ((first, parent, name), (second, new_parent, new_name)):
                 if node is not None:
                     place.children.pop(leaf)
-                    node.links.pop((place, leaf))
+                    self._unlink(node, place, leaf)
             for node, place, leaf in ((first, new_parent, new_name), (second, parent, name)):
                 if node is not None:
                     place.children[leaf] = node
-                    node.links[place, leaf] = None
+                    node.add_link(place, leaf)
+
+    def add_nameless(self, entry: Entry) -> Node:
+        """A node for a file that was made without a name; nobody finds it before `add_name()`."""
+        with self.lock:
+            node = self._new(entry, "")
+            self._forget_identity(node)
+            node.renumbered = False  # it goes with its last handle
+            return node
+
+    def add_name(self, node: Node, parent: Node, name: str) -> None:
+        """`parent`/`name` is the first name of `node`; what was known under that name has lost it."""
+        with self.lock:
+            self.detach(parent, name)
+            node.add_link(parent, name)
+            parent.children[name] = node
+            self._idle.pop(parent, None)
+            if node.identity is None:
+                node.renumbered = True  # its number is not that of the name
+            elif node.identity != node.ino:
+                self._by_identity[node.identity] = node
 
     def above(self, node: Node) -> Node:
         """The directory that `node` is in; the root is in itself, and so is what has lost its name."""
-        with self.lock:
-            return next(reversed(node.links))[0] if node.links else node
+        return node.parent or node
 
     def with_identity(self, identity: Hashable | None) -> Node | None:
         """The node of this identity, whatever its name."""
         with self.lock:
-            return None if identity is None else self._by_identity.get(identity)
+            return self._with_key(self.key(identity))
 
     def disown(self, identity: Hashable | None) -> None:
         """A file was just made that has this identity, so whichever node has it stands for one that is gone."""
         with self.lock:
-            node = self.with_identity(identity)
+            node = self._with_key(self.key(identity))
             if node is not None:
                 self._forget_identity(node)
-                if node in self._idle and not node.readers and not node.writer:
+                node.identity = _GONE
+                if node in self._idle and not self._is_leased(node):
                     self._drop(node)
 
     def identify(self, node: Node, identity: Hashable | None) -> None:
         """`node` is the same file under a new identity: its content was stored as a new object. Its number stays."""
         with self.lock:
             self._forget_identity(node)
-            node.identity = identity
-            if identity is not None and node.links:
-                self._by_identity[identity] = node
-                node.renumbered = node.ino != self._number(identity, "", 0)
+            node.identity = self.key(identity)
+            if node.identity is not None and node.parent is not None:
+                self._by_identity[node.identity] = node
+                node.renumbered = node.ino != self._number(node.identity, "", 0)
 
     # -- life
 
@@ -306,54 +301,72 @@ class Tree:
 
     # -- with the lock held
 
-    def _see(self, node: Node, parent: Node, name: str) -> None:
-        """Make this the last of the node's links."""
-        node.links.pop((parent, name), None)
-        node.links[parent, name] = None
-
     def _new(self, entry: Entry, first_name: str) -> Node:
-        node = Node(self._ino(entry.identity, first_name), entry.kind, entry.identity)
-        node.renumbered = node.ino != self._number(entry.identity, first_name, 0)
-        self.by_ino[node.ino] = node
-        if entry.identity is not None:
-            self._by_identity[entry.identity] = node
+        key = self.key(entry.identity)
+        number = self._number(key, first_name, 0)
+        ino = self._free_number(number, key, first_name)
+        node = Node(ino, entry.kind, key)
+        node.renumbered = ino != number
+        self.by_ino[ino] = node
+        if key is not None and key != ino:
+            self._by_identity[key] = node
         return node
 
-    def _ino(self, identity: Hashable | None, first_name: str) -> int:
-        """The inode number for a new node: the backing one or a hash; another hash while a living node has that one."""
-        salt, ino = 0, self._number(identity, first_name, 0)
-        while ino in self.by_ino or (ino == ROOT_INO and self.by_ino):
+    def _free_number(self, number: int, key: Hashable | None, first_name: str) -> int:
+        """The inode number for a new node: `number`, or a hash while a living node has that one."""
+        salt = 0
+        while number in self.by_ino or (number == ROOT_INO and self.by_ino):
             salt += 1
-            ino = self._number(None, f"{identity}{first_name}", salt)
-        return ino
+            number = self._number(None, f"{key}{first_name}", salt)
+        return number
 
-    def _number(self, identity: Hashable | None, name: str, salt: int) -> int:
-        if isinstance(identity, tuple) and len(identity) == 2 and identity[0] == self.device:
-            return int(identity[1])
-        text = f"{salt}:{name if identity is None else identity!r}".encode(errors="surrogateescape")
+    def _number(self, key: Hashable | None, name: str, salt: int) -> int:
+        if type(key) is int and self.device is not None:
+            return key
+        text = f"{salt}:{name if key is None else repr(key)}".encode(errors="surrogateescape")
         return int.from_bytes(hashlib.blake2b(text, digest_size=8).digest(), "big") >> 1 | 1 << 62
 
+    def _with_key(self, key: Hashable | None) -> Node | None:
+        if key is None:
+            return None
+        node = self._by_identity.get(key)
+        if node is None and type(key) is int:
+            node = self.by_ino.get(key)
+            if node is not None and (node.identity != key or node.parent is None):
+                return None
+        return node
+
+    def _unlink(self, node: Node, parent: Node, name: str) -> None:
+        node.remove_link(parent, name)
+        if node.is_dir:
+            self._routes.clear()
+
     def _detach_all(self, node: Node) -> None:
-        for parent, name in list(node.links):
+        for parent, name in node.links:
             parent.children.pop(name, None)
-        node.links.clear()
+            self._unlink(node, parent, name)
 
     def _forget_identity(self, node: Node) -> None:
         if node.identity is not None and self._by_identity.get(node.identity) is node:
             del self._by_identity[node.identity]
+
+    def _is_leased(self, node: Node) -> bool:
+        """Whether a request is at work on `node` or below it."""
+        return any(lease.covers(node) for lease in self.leases)
 
     def _settle(self, node: Node) -> None:
         occupied = node.lookups > 0 or node.children or node.file is not None or node is self.root
         if occupied or node.pinned or node.renumbered:
             self._idle.pop(node, None)
             return
-        if not node.links:
+        if node.parent is None:
             self._drop(node)
             return
         self._idle[node] = None
         self._idle.move_to_end(node)
-        while len(self._idle) > IDLE_LIMIT:
-            oldest = next((idle for idle in self._idle if not idle.readers and not idle.writer), None)
+        limit = min(IDLE_LIMIT, QUICK_IDLE_LIMIT) if self._quick else IDLE_LIMIT
+        while len(self._idle) > limit:
+            oldest = next((idle for idle in self._idle if not self._is_leased(idle)), None)
             if oldest is None:  # all are in use by requests; the next node that becomes idle tries again
                 return
             self._drop(oldest)
@@ -363,8 +376,8 @@ class Tree:
         if self.by_ino.get(node.ino) is node:
             del self.by_ino[node.ino]
         self._forget_identity(node)
-        for parent, name in list(node.links):
+        for parent, name in node.links:
             if parent.children.get(name) is node:
                 del parent.children[name]
+            self._unlink(node, parent, name)
             self._settle(parent)
-        node.links.clear()

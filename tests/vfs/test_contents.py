@@ -404,7 +404,8 @@ class TestRaces:
         unlinking.result(SOON)
         assert verbs.listdir("") == []
         assert list(verbs.filesystem.storage.scandir("")) == []
-        assert all(not node.writer and not node.readers for node in verbs.filesystem.tree.nodes())
+        assert not verbs.filesystem.tree.leases
+        assert not any(node.writer for node in verbs.filesystem.tree.nodes())
 
     def test_a_file_is_there_while_its_storage_replaces_it(
         self, spooled: Verbs, monkeypatch: pytest.MonkeyPatch

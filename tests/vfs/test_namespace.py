@@ -237,7 +237,7 @@ class TestReusedInodes:
             gate.open()
             unlinking.result(SOON)
             assert files.handle(fd).node is not old
-            assert (old.links, old.file) == ({}, None)
+            assert (old.links, old.file) == ((), None)
             files.write(fd, b"new", 0)
         assert (files.get("g"), files.listdir("")) == (b"new", ["g"])
 

@@ -54,7 +54,8 @@ def test_threads_by_the_verbs(verbs: Verbs, monkeypatch: pytest.MonkeyPatch) -> 
     nodes = filesystem.tree.nodes()
     assert sum(worker.steps for worker in workers) > 10 * crew.CREW
     assert (filesystem.open_files(), filesystem.pending(), filesystem.tree.queue) == (0, [], [])
-    assert all((node.readers, node.writer) == (0, False) for node in nodes)
+    assert not filesystem.tree.leases
+    assert not any(node.writer for node in nodes)
     assert [node for node in nodes if node.lookups and node is not filesystem.root] == []
     assert list(filesystem.storage.scandir("")) == []
 

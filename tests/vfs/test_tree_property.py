@@ -304,7 +304,8 @@ class TreeMachine(RuleBasedStateMachine):
         """With everything closed: no open file, no lease, nothing in the spool, and the storage has the content."""
         filesystem = self.real.filesystem
         assert (filesystem.open_files(), filesystem.pending()) == (0, [])
-        assert all((node.readers, node.writer) == (0, False) for node in filesystem.tree.nodes())
+        assert not filesystem.tree.leases
+        assert not any(node.writer for node in filesystem.tree.nodes())
         assert all(node.lookups == (node is filesystem.root) for node in filesystem.tree.nodes())
         with contextlib.suppress(FileNotFoundError):
             assert os.listdir(Path(self.folder.name) / "spool") == []
