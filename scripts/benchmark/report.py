@@ -95,9 +95,10 @@ def requests_table(samples: Samples, places: Sequence[str], works: Sequence[str]
 
 
 def requests(each: Mapping[str, float], factor: float = 1) -> str:
-    """ "2.00: lookup 1.00, open 1.00"; "none" where the kernel did it all."""
-    shown = ", ".join(f"{name} {value * factor:.2f}" for name, value in each.items())
-    return f"{sum(each.values()) * factor:.2f}: {shown}" if shown else "none"
+    """ "2.00: lookup 1.00, open 1.00"; "none" where the kernel did it all. Less than 0.01 is left out."""
+    shown = {name: value * factor for name, value in each.items() if value * factor >= 0.005}
+    words = ", ".join(f"{name} {value:.2f}" for name, value in shown.items())
+    return f"{sum(shown.values()):.2f}: {words}" if shown else "none"
 
 
 def targets_table(verdicts: Sequence[Verdict]) -> Table:
@@ -122,7 +123,7 @@ def show(console: Console, samples: Samples, places: Sequence[Place], verdicts: 
     for family in FAMILIES:
         if any(place.family == family for place in places):
             console.print(family_table(samples, places, works, family), "")
-    counted = [place.name for place in places if place.name.split("/")[-1].startswith("kernel")]
+    counted = [place.name for place in places if place.name.endswith("/kernel")]
     if counted:
         console.print(requests_table(samples, counted, works), "")
     if verdicts:

@@ -37,7 +37,7 @@ class Figure:
     cpu: float | None
     """Seconds of the daemon's CPU time for one operation or byte."""
     requests: Mapping[str, float]
-    """Requests for one operation, those of at least 0.005."""
+    """Requests for one operation or byte, the most frequent first."""
     rounds: int
 
 
@@ -90,4 +90,4 @@ class Samples:
 def _requests(samples: list[Sample]) -> dict[str, float]:
     names = {name for sample in samples for name in sample.requests}
     each = {name: median(sample.requests.get(name, 0) / sample.amount for sample in samples) for name in names}
-    return {name: value for name, value in sorted(each.items(), key=lambda item: -item[1]) if value >= 0.005}
+    return {name: value for name, value in sorted(each.items(), key=lambda item: (-item[1], item[0])) if value}
