@@ -38,6 +38,7 @@ def copy_range(source: int, offset: int, target: int, target_offset: int, size: 
     """
     if sys.platform != "linux":
         raise NotImplementedError("This system cannot copy ranges of files.")
+    size = min(size, os.fstat(source).st_size - offset)  # or a file would go on copying what it has just been given
     if overlap(offset, target_offset, size) and os.path.sameopenfile(source, target):
         raise OSError(errno.EINVAL, os.strerror(errno.EINVAL))
     copied = 0

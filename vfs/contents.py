@@ -5,13 +5,16 @@ from __future__ import annotations
 import errno
 import logging
 import os
+import time
 
 from storage.entry import Entry, Kind
+from storage.extents import overlap
 from storage.files import File
 from vfs.attributes import Kept
 from vfs.namespace import Namespace, join, supports
-from vfs.openfile import Handle, InPlaceFile, OpenFile, SpooledFile
-from vfs.spool import Spool
+from vfs.openfile import Handle, InPlaceFile, OpenFile
+from vfs.spool import CHUNK, Spool
+from vfs.spooled import SpooledFile
 from vfs.tree import NamelessError, Node
 
 logger = logging.getLogger("vfs")
@@ -50,9 +53,9 @@ class Contents:
     def create(self, parent: Node, name: str, mode: int, uid: int | None, gid: int | None) -> Node:
         """A new file, with its content open; FileExistsError."""
         if not self.creates:
-            owner = {key: value for key, value in (("mode", mode), ("uid", uid), ("gid", gid)) if value is not None}
             content = self.spool.open()
             try:
+                owner = _given(mode=mode, uid=uid, gid=gid)
                 return self.names.add_virtual(
                     parent, name, Kind.FILE, owner, lambda node: SpooledFile(node, self.storage, content, None)
                 )
@@ -65,6 +68,36 @@ class Contents:
             self._adopt(node, InPlaceFile(node, file, writable=True))
             return node
 
+    def tmpfile(self, parent: Node, mode: int, uid: int | None, gid: int | None) -> Node:
+        """A new file without a name, with its content open; NotImplementedError where the storage has no such files.
+
+        Where contents are stored whole it lives in the spool, until it has a name to be stored under.
+        """
+        if self.in_place:
+            with self.tree.reading(parent) as directory:
+                stored = self.storage.tmpfile(directory, mode=mode, uid=uid, gid=gid)
+            node = self.tree.add_nameless(stored.stat())
+            node.entry, node.file = stored.stat(), InPlaceFile(node, stored, writable=True)
+        else:
+            content, now = self.spool.open(), time.time_ns()
+            entry = Entry("", Kind.FILE, 0, now, now, now, nlink=0)
+            node = self.tree.add_nameless(entry)
+            node.entry, node.virtual = entry, True
+            self.names.keep(node, _given(mode=mode, uid=uid, gid=gid))
+            node.file = SpooledFile(node, self.storage, content, None)
+        node.file.nameless = True
+        return node
+
+    def name(self, node: Node, file: OpenFile, parent: Node, name: str) -> None:
+        """Give a node of `tmpfile()` its first name; FileExistsError."""
+        if isinstance(file, InPlaceFile):
+            with self.tree.reading(parent) as directory:
+                file.file.link(join(directory, name))
+                self.names.named(node, parent, name, file.file.stat())
+        else:
+            self.names.name_virtual(node, parent, name)
+        file.nameless = False
+
     def set_attributes(self, node: Node, changes: dict[str, int]) -> bool:
         """Change attributes through the open file of `node`, which needs no name for that; False if it has none."""
         file = node.file
@@ -76,16 +109,39 @@ class Contents:
             file.file.set_attributes(**changes)
             return True
 
+    def copy_range(self, source: OpenFile, offset: int, target: OpenFile, target_offset: int, size: int) -> int:
+        """Copy up to `size` bytes, in the storage where it can; returns how many, 0 at the end of the source.
+
+        OSError (EINVAL) for ranges of one file that overlap.
+        """
+        size = min(size, source.size() - offset)
+        if size <= 0:
+            return 0
+        if source is target and overlap(offset, target_offset, size):
+            raise OSError(errno.EINVAL, os.strerror(errno.EINVAL))
+        if offset == target_offset and isinstance(source, SpooledFile) and isinstance(target, SpooledFile):
+            promised = target.promise(source, offset, size, self.release)
+        else:
+            promised = False
+        if promised:
+            return size
+        try:
+            return source.copy_range(offset, target, target_offset, size)
+        except NotImplementedError:
+            return _copied_here(source, offset, target, target_offset, size)
+
     # -- storing
 
     def store(self, file: OpenFile) -> None:
         """Bring what is dirty to the storage, under its present name; a file without one has nothing to store."""
         if not isinstance(file, SpooledFile) or not file.dirty:
             return
-        node = file.node
+        node, source = file.node, file.promised_of
         try:
-            with self.tree.reading(node) as path:
-                file.save(path, lambda entry: self._stored(node, path, entry))
+            with self.tree.changing((node,) if source is None else (node, source), ()):
+                path = self.tree.path(node)
+                original = (source, self.tree.path(source)) if source is not None and source.links else None
+                file.save(path, lambda entry: self._stored(node, path, entry), original)
         except NamelessError:
             return
 
@@ -131,14 +187,16 @@ class Contents:
     def close(self) -> list[str]:
         """Close all files; what is still pending stays in the spool with a note beside it. Returns where that is."""
         kept = []
-        for node in self.tree.nodes():
-            file, node.file = node.file, None
+        files = [node.file for node in self.tree.nodes() if node.file is not None]
+        # First those that are pending: what they are copies of must still be open.
+        for file in sorted(files, key=lambda file: not file.dirty):
+            node, file.node.file = file.node, None
             try:
                 if isinstance(file, SpooledFile) and file.dirty and node.links:
                     name = self.tree.path(node)
                     kept.append(file.keep(name=name))
                     logger.error("not stored: %r; its content is kept in %s", name, kept[-1])
-                elif file is not None:
+                else:
                     file.close()
             except Exception:  # the others are still to be kept
                 logger.exception("not closed: %r", node)
@@ -172,15 +230,16 @@ class Contents:
 
     def _load(self, node: Node, write: bool) -> OpenFile:
         if not self.in_place:
+            known = node.entry  # from before the opening, so that what is read is no older
             source = self._stored_file(node, "rb")
-            return self._adopt(node, SpooledFile(node, self.storage, self.spool.open(), source))
+            return self._adopt(node, SpooledFile(node, self.storage, self.spool.open(), source, known))
         return self._adopt(node, InPlaceFile(node, self._stored_file(node, "r+b" if write else "rb"), write))
 
     def _stored_file(self, node: Node, mode: str) -> File:
         """The storage's file for `node`, which is checked to be the same as the node's when the storage can tell."""
         with self.tree.reading(node) as path:
             file = self.storage.open(path, mode)
-        if self.in_place and file.stat().identity != node.identity:
+        if self.in_place and self.tree.key(file.stat().identity) != node.identity:
             file.close()
             raise OSError(errno.ESTALE, os.strerror(errno.ESTALE), path)
         return file
@@ -194,3 +253,19 @@ class Contents:
             quicker = node.file
         file.close()
         return quicker
+
+
+def _given(**attributes: int | None) -> dict[str, int]:
+    """Those that are not None."""
+    return {key: value for key, value in attributes.items() if value is not None}
+
+
+def _copied_here(source: OpenFile, offset: int, target: OpenFile, target_offset: int, size: int) -> int:
+    """Copy `size` bytes by reading and writing; returns how many there were."""
+    copied = 0
+    while copied < size:
+        data = source.read(min(CHUNK, size - copied), offset + copied)
+        if not data:
+            break
+        copied += target.write(data, target_offset + copied)
+    return copied

@@ -201,6 +201,9 @@ class FileSystem:
         PermissionError where contents are stored as whole objects: what one name gets, the other would not show.
         """
         self._check_writable(name)
+        if node.file is not None and node.file.nameless:
+            self.contents.name(node, node.file, parent, name)
+            return self._answer(node)
         if node.kind is Kind.FILE and not self.contents.in_place:
             raise PermissionError(errno.EPERM, "this storage has no hard links", name)
         with self.tree.changing((node, parent), ()):
@@ -268,6 +271,16 @@ class FileSystem:
         handle = self.open(node, flags, caller)
         return *self._answer(node), handle
 
+    def tmpfile(self, parent: Node, mode: int, flags: int, caller: Caller) -> tuple[Node, Attributes, Handle]:
+        """Make and open a file without a name, which `link()` may give it one. Counts one lookup.
+
+        NotImplementedError where the storage has no such files.
+        """
+        self._check_writable()
+        node = self.contents.tmpfile(parent, *self._ownership(parent, stat.S_IMODE(mode), caller))
+        handle = self.contents.open(node, flags, caller.pid)
+        return *self._answer(node), handle
+
     def open(self, node: Node, flags: int, caller: Caller) -> Handle:
         """Open a file with open(2)'s access mode, O_APPEND and O_TRUNC from `flags`.
 
@@ -297,6 +310,33 @@ class FileSystem:
         """
         handle.require(write=True)
         return handle.file.write(data, None if handle.append and not mapped else offset)
+
+    def allocate(self, handle: Handle, mode: int, offset: int, length: int) -> None:
+        """Make room for a range or give it back, by fallocate(2)'s `mode`; NotImplementedError for one it lacks."""
+        handle.require(write=True)
+        handle.file.allocate(mode, offset, length)
+
+    def seek(self, handle: Handle, offset: int, whence: int) -> int:
+        """Where data (os.SEEK_DATA) or a hole (os.SEEK_HOLE) begins at or behind `offset`; OSError (ENXIO, EINVAL)."""
+        if whence == os.SEEK_DATA:
+            return handle.file.seek_data(offset)
+        if whence == os.SEEK_HOLE:
+            return handle.file.seek_hole(offset)
+        raise OSError(errno.EINVAL, "neither data nor a hole")
+
+    def copy_range(self, source: Handle, offset: int, target: Handle, target_offset: int, size: int) -> int:
+        """Copy up to `size` bytes between open files; returns how many, 0 at the end of `source`.
+
+        OSError: EBADF unless the one can be read and the other written without appending, EINVAL for ranges of one
+        file that overlap.
+        """
+        source.require(write=False)
+        target.require(write=True)
+        if target.append:
+            raise OSError(errno.EBADF, os.strerror(errno.EBADF))
+        if min(offset, target_offset, size) < 0:
+            raise OSError(errno.EINVAL, os.strerror(errno.EINVAL))
+        return self.contents.copy_range(source.file, offset, target.file, target_offset, size)
 
     def flush(self, handle: Handle, caller: Caller) -> None:
         """A descriptor of `handle` was closed: store what is dirty if the process that opened it closes it."""
@@ -408,15 +448,14 @@ class FileSystem:
 
     @contextmanager
     def _changing(self, *places: tuple[Node, str]) -> Iterator[list[Node | None]]:
-        """A block that alone uses the nodes of these names, which it is given; FileNotFoundError without the first.
+        """A block that alone changes these names and uses their nodes, which it is given.
 
-        Nor does anybody else give those names to something that nothing has yet. A name may have gone to another node
-        while the lease was waited for: then all is looked up again.
+        FileNotFoundError without the first. A name may have gone to another node while the lease was waited for: then
+        all is looked up again.
         """
         while True:
             found = [self.names.find(*places[0]), *(self.names.find_or_none(*place) for place in places[1:])]
-            free = [place for place, node in zip(places, found, strict=True) if node is None]
-            with self.tree.changing((parent for parent, _ in places), found, free):
+            with self.tree.changing((parent for parent, _ in places), found, places):
                 if all(self.tree.child(*place) is node for place, node in zip(places, found, strict=True)):
                     yield found
                     return

@@ -86,6 +86,8 @@ class Namespace:
             asked, asked_of_it = _changes(parent, known), _changes(known)
             if known is not None and (self.is_ahead(known) or known.writer or time.monotonic() < known.expires):
                 return known  # until a change is done, all is as it was
+            if known is None and (parent, name) in self.tree.claims:
+                raise FileNotFoundError(errno.ENOENT, os.strerror(errno.ENOENT), name)
             try:
                 with self.tree.reading(parent) as directory:
                     entry = self._look(parent, directory, name)

@@ -1,8 +1,8 @@
 """The content of an open node, shared by all handles of it.
 
 There are two kinds. An `InPlaceFile` writes through one storage file straight to the content (memory, local files):
-nothing is ever pending. A `SpooledFile` works on a copy in the spool, because its storage takes whole objects only;
-it is *dirty* from the first change until `save()` has stored it.
+nothing is ever pending. A `SpooledFile` (vfs.spooled) works on a copy in the spool, because its storage takes whole
+objects only; it is *dirty* from the first change until `save()` has stored it.
 
 A `Handle` is one open(2): it says what its opener may do, and holds nothing else.
 """
@@ -12,17 +12,13 @@ from __future__ import annotations
 import errno
 import os
 import threading
-import time
 from abc import ABC, abstractmethod
-from collections.abc import Callable, Iterator
-from typing import IO, TYPE_CHECKING
+from typing import TYPE_CHECKING
 
 from storage.entry import Entry
 from storage.files import File
-from vfs.spool import CHUNK, SpoolFile
 
 if TYPE_CHECKING:
-    from storage.base import Storage
     from vfs.tree import Node
 
 
@@ -33,6 +29,8 @@ class OpenFile(ABC):
     """Whether the storage lacks something that was written."""
     knows_links = False
     """Whether `entry()` counts the names of the file as they are now."""
+    nameless = False
+    """Whether it was made without a name, and is still to be given its first."""
 
     def __init__(self, node: Node) -> None:
         """The state of `node`, with no handle yet."""
@@ -51,6 +49,36 @@ class OpenFile(ABC):
     @abstractmethod
     def truncate(self, size: int) -> None:
         """Cut, or extend with zeros."""
+
+    @abstractmethod
+    def size(self) -> int:
+        """The size in bytes."""
+
+    @abstractmethod
+    def allocate(self, mode: int, offset: int, length: int) -> None:
+        """Make room for a range or give it back, as `File.allocate` does."""
+
+    @abstractmethod
+    def seek_data(self, offset: int) -> int:
+        """Where the first data at or behind `offset` begin; OSError (ENXIO) when none follow."""
+
+    @abstractmethod
+    def seek_hole(self, offset: int) -> int:
+        """Where the first hole at or behind `offset` begins, at the latest the end; OSError (ENXIO) behind the end."""
+
+    @abstractmethod
+    def copy_range(self, offset: int, target: OpenFile, target_offset: int, size: int) -> int:
+        """Copy `size` bytes, which are there, to `target` without reading them here, and return how many were.
+
+        NotImplementedError where they have to be read and written.
+        """
+
+    @abstractmethod
+    def content_fd(self, write: bool) -> int | None:
+        """A descriptor of the content that the kernel may read and, with `write`, write by itself; None for no such.
+
+        It is open for as long as this file is.
+        """
 
     @abstractmethod
     def entry(self, known: Entry | None) -> Entry:
@@ -103,6 +131,37 @@ class InPlaceFile(OpenFile):
         with self.lock:
             self.file.truncate(size)
 
+    def size(self) -> int:
+        """See `OpenFile.size`."""
+        return self.file.stat().size
+
+    def allocate(self, mode: int, offset: int, length: int) -> None:
+        """See `OpenFile.allocate`."""
+        with self.lock:
+            self.file.allocate(mode, offset, length)
+
+    def seek_data(self, offset: int) -> int:
+        """See `OpenFile.seek_data`."""
+        return self.file.seek_data(offset)
+
+    def seek_hole(self, offset: int) -> int:
+        """See `OpenFile.seek_hole`."""
+        return self.file.seek_hole(offset)
+
+    def copy_range(self, offset: int, target: OpenFile, target_offset: int, size: int) -> int:
+        """See `OpenFile.copy_range`: as the storage's files do it."""
+        if not isinstance(target, InPlaceFile):
+            raise NotImplementedError("the other file is written elsewhere")
+        return self.file.copy_range(offset, target.file, target_offset, size)
+
+    def content_fd(self, write: bool) -> int | None:
+        """See `OpenFile.content_fd`: the storage file's own, if it was opened for what is wanted.
+
+        One that was given out for reading stays open when `reopen()` goes on with another.
+        """
+        with self.lock:
+            return self.file.content_fd() if self.writable or not write else None
+
     def entry(self, known: Entry | None) -> Entry:
         """See `OpenFile.entry`: the file's own, whatever its name is by now."""
         return self.file.stat()
@@ -119,119 +178,6 @@ class InPlaceFile(OpenFile):
         """See `OpenFile.close`."""
         for file in (*self._former, self.file):
             file.close()
-
-
-class SpooledFile(OpenFile):
-    """A node whose content is copied to the spool when it is needed, and stored whole when it is flushed."""
-
-    def __init__(self, node: Node, storage: Storage, content: SpoolFile, source: File | None) -> None:
-        """Over `source`, the storage's file opened for reading, or new and dirty for None; `content` is empty yet."""
-        super().__init__(node)
-        self._storage = storage
-        self._source = source
-        self._is_begun = False
-        self._content = content
-        self._size = 0
-        """Of the content, for who asks while it is being stored, or was closed a moment ago."""
-        self.dirty = source is None
-        self.mtime_ns = time.time_ns()
-
-    def read(self, size: int, offset: int) -> bytes:
-        """See `OpenFile.read`."""
-        self.secure()
-        return self._content.pread(size, offset)
-
-    def write(self, data: bytes | memoryview, offset: int | None) -> int:
-        """See `OpenFile.write`."""
-        with self.lock:
-            self.secure()
-            self._changed()
-            try:
-                return self._content.pwrite(data, self._content.size() if offset is None else offset)
-            finally:
-                self._size = self._content.size()
-
-    def truncate(self, size: int) -> None:
-        """See `OpenFile.truncate`; nothing is fetched for a cut to zero."""
-        with self.lock:
-            if size == 0:
-                self._drop_source()
-            self.secure()
-            self._changed()
-            self._content.truncate(size)
-            self._size = size
-
-    def entry(self, known: Entry | None) -> Entry:
-        """See `OpenFile.entry`: size and time of the copy once it is ahead of the storage."""
-        if known is None:
-            known = Entry("", self.node.kind, ctime_ns=self.mtime_ns)
-        if not self.dirty:
-            return known
-        return known._replace(size=self._size, mtime_ns=self.mtime_ns, blocks=None)
-
-    def sync(self) -> None:
-        """See `OpenFile.sync`: storing the content is what syncs it."""
-
-    def secure(self) -> None:
-        """See `OpenFile.secure`: fetch the content, unless it is here."""
-        if self._source is None:
-            return
-        with self.lock:
-            if self._source is not None:
-                if self._is_begun:  # and broke off: what is left of it is not the content
-                    self._source.seek(0)
-                self._is_begun = True
-                self._content.fill(_chunks(self._source))
-                self._size = self._content.size()
-                self._drop_source()
-
-    def save(self, name: str, stored: Callable[[Entry], None]) -> None:
-        """Store the content under `name` if it is dirty, and tell `stored` the storage's entry.
-
-        It stays dirty until that has returned: a lookup must not take the new object for another file.
-        """
-        with self.lock:
-            if not self.dirty:
-                return
-            self.secure()
-            with _reader(self._content) as content:
-                entry = self._storage.replace(name, File(content))
-            stored(entry)
-            self.dirty = False
-
-    def keep(self, **note: object) -> str:
-        """Leave the unsaved content in the spool with `note` beside it; returns its path."""
-        with self.lock:
-            return str(self._content.keep(**note))
-
-    def close(self) -> None:
-        """See `OpenFile.close`; what is still dirty is lost, so `keep()` it instead."""
-        with self.lock:
-            self._drop_source()
-            self._content.discard()
-
-    def _changed(self) -> None:
-        self.dirty = True
-        self.mtime_ns = time.time_ns()
-        kept = self.node.kept
-        if kept is not None:
-            kept.mtime_ns = kept.ctime_ns = None
-
-    def _drop_source(self) -> None:
-        if self._source is not None:
-            self._source.close()
-            self._source = None
-
-
-def _chunks(file: File) -> Iterator[bytes]:
-    """The content of a file that was just opened; without a seek, which some backends ignore before the first read."""
-    while chunk := file.read(CHUNK):
-        yield chunk
-
-
-def _reader(content: SpoolFile) -> IO[bytes]:
-    """The spooled content as a file object with a cursor of its own, whatever the storage does to it."""
-    return open(content.path, "rb")
 
 
 class Handle:

@@ -15,6 +15,8 @@ import threading
 from collections.abc import Iterable
 from pathlib import Path
 
+from storage import extents
+
 CHUNK = 1 << 20
 """Bytes copied at a time."""
 
@@ -58,6 +60,18 @@ class SpoolFile:
         except BaseException:
             self.truncate(0)
             raise
+
+    def fill_from(self, other: SpoolFile, size: int) -> None:
+        """Replace the content by the first `size` bytes of `other`; on an error the file is left empty."""
+        try:
+            if extents.copy_range(other.fd, 0, self.fd, 0, size) == min(size, other.size()):
+                return
+        except NotImplementedError:
+            pass  # this filesystem copies through us
+        except BaseException:
+            self.truncate(0)
+            raise
+        self.fill(other.pread(min(CHUNK, size - at), at) for at in range(0, min(size, other.size()), CHUNK))
 
     def keep(self, **note: object) -> Path:
         """Close but leave the bytes on disk, with `note` beside them; returns where they are."""

@@ -15,8 +15,9 @@ import pytest
 from storage import ContentFile, File, FileSystemStorage, InMemoryStorage, Storage
 from storage.entry import Entry, Kind
 from vfs.attributes import Kept
-from vfs.openfile import Handle, InPlaceFile, SpooledFile
+from vfs.openfile import Handle, InPlaceFile
 from vfs.spool import Spool
+from vfs.spooled import SpooledFile
 from vfs.tree import Node
 
 SOON = 5.0
