@@ -1,8 +1,8 @@
 """Leases: who may use, and who may change, the paths of nodes while a storage is called.
 
 A shared lease on a node covers it and all above it; an exclusive one covers a node whose name is about to change
-(rename, unlink, rmdir). A name that nothing has yet is claimed by who is about to give it to something: a rename to it
-may be a copy that takes its time. All leases of a call are taken at once or not at all, so two calls cannot wait for
+(rename, unlink, rmdir). Names are claimed by who changes what they stand for, since what is known of them is no node's
+to guard: a rename may be a copy that takes its time, to a name that nothing has yet. All leases of a call are taken at once or not at all, so two calls cannot wait for
 each other.
 
 Fairness. Uploads below a directory may follow each other without a gap, and its rename would never come to its turn. So

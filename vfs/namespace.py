@@ -87,7 +87,8 @@ class Namespace:
             if known is not None and (self.is_ahead(known) or known.writer or time.monotonic() < known.expires):
                 return known  # until a change is done, all is as it was
             if known is None and (parent, name) in self.tree.claims:
-                raise FileNotFoundError(errno.ENOENT, os.strerror(errno.ENOENT), name)
+                with self.tree.changing((parent,), (), ((parent, name),)):
+                    continue  # what has come to this name by now
             try:
                 with self.tree.reading(parent) as directory:
                     entry = self._look(parent, directory, name)

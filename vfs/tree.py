@@ -71,7 +71,7 @@ class Tree:
         self.queue: list[Lease] = []
         """The leases that are waited for, in the order in which they came."""
         self.claims: set[Link] = set()
-        """The names that nothing has yet, and that somebody is about to give to something."""
+        """The names that somebody is about to give or take."""
         self.by_ino: dict[int, Node] = {}
         """Every node in memory by its inode number, for transports that address them so."""
         self._by_identity: dict[Hashable, Node] = {}
@@ -140,7 +140,7 @@ class Tree:
     ) -> Lease:
         """A block in which nobody else uses the paths of `exclusive` (less None) or changes those of `shared`.
 
-        Nor does anybody else who `claims` one of these names, of which nothing is known yet, make anything there.
+        Nor is there anybody else who `claims` one of these names, whatever is known of them.
         """
         return Lease(self, tuple(shared), tuple(node for node in exclusive if node is not None), claims)
 

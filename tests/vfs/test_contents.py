@@ -425,20 +425,23 @@ class TestRaces:
         closing.result(SOON)
         assert seen.result(SOON).size in (0, 5)
 
+    @pytest.mark.parametrize("after", [False, True], ids=["before the storage did it", "afterwards"])
     def test_two_renames_to_a_name_that_is_free_follow_each_other(
-        self, verbs: Verbs, monkeypatch: pytest.MonkeyPatch
+        self, verbs: Verbs, monkeypatch: pytest.MonkeyPatch, after: bool
     ) -> None:
         """A backend's rename may be a copy, and where save() does not overwrite two at once get in each other's way."""
         verbs.put("one", b"1")
         verbs.put("two", b"2")
-        gate = Gate.at(monkeypatch, verbs.filesystem.storage, "rename")
+        gate = Gate.at(monkeypatch, verbs.filesystem.storage, "rename", after=after)
         first = start(Verbs(verbs.filesystem).rename, "one", "new")
         gate.wait()
         second = start(Verbs(verbs.filesystem).rename, "two", "new")
-        assert not wait([second], timeout=0.05).done
+        looking = start(Verbs(verbs.filesystem).stat, "new")
+        assert not wait([second, looking], timeout=0.05).done
         gate.open()
         first.result(SOON)
         second.result(SOON)
+        assert looking.result(SOON).size == 1
         assert (verbs.listdir(""), stored(verbs, "new"), verbs.get("new")) == (["new"], b"2", b"2")
         assert (stored(verbs, "one"), stored(verbs, "two")) == (None, None)
 
