@@ -26,6 +26,8 @@ from benchmark.work import FULL, QUICK, Piece
 from benchmark.worker import User
 
 ROUNDS = {"full": 5, "quick": 3}
+LONG_WAY_ROUND = ("memory/kernel-user", "memory/fusepy", "fsspec")
+"""Places that a quick run leaves out unless they are named."""
 WIDTH = 130
 """Of the report, where no terminal has a width of its own."""
 
@@ -57,10 +59,11 @@ def all_places(disk: Path, memory: Path, programs: Programs, user: User) -> list
     ]
 
 
-def pick_places(every: Sequence[Place], wanted: str | None, console: Console) -> list[Place]:
+def pick_places(every: Sequence[Place], wanted: str | None, console: Console, *, quick: bool) -> list[Place]:
     """Those that are wanted and can be had; what was asked for by name and can't is a usage error."""
-    names = [place.name for place in every]
-    chosen = _chosen(wanted, names, "place")
+    chosen = _chosen(wanted, [place.name for place in every], "place")
+    if quick and wanted is None:
+        chosen -= {*LONG_WAY_ROUND}
     found = []
     for place in every:
         if place.name not in chosen:
@@ -209,7 +212,7 @@ def main(
     with folders(folder) as (disk, memory):
         if scaling:
             context.exit(scale.run(disk, console, json_file, quick=quick))
-        chosen = pick_places(all_places(disk, memory, programs, ordinary_user(user)), places, console)
+        chosen = pick_places(all_places(disk, memory, programs, ordinary_user(user)), places, console, quick=quick)
         tree = disk / "tree"
         if any(piece.group == "tree" for piece in pieces):
             make_tree(tree, sizes.tree)

@@ -11,7 +11,7 @@ from rich.text import Text
 
 from benchmark.places import Place
 from benchmark.runner import MOUNT, PIECES
-from benchmark.samples import Figure, Samples
+from benchmark.samples import Failure, Figure, Samples
 from benchmark.targets import Verdict
 from benchmark.work import Unit
 
@@ -130,5 +130,16 @@ def show(console: Console, samples: Samples, places: Sequence[Place], verdicts: 
         console.print(targets_table(verdicts))
         reached = sum(verdict.reached for verdict in verdicts)
         console.print(f"{reached} of {len(verdicts)} targets are reached.\n")
+    for line in failures(samples):
+        console.print(line, style="yellow", highlight=False, markup=False)
+
+
+def failures(samples: Samples) -> list[str]:
+    """A line for each place that could not do everything, with what went wrong first."""
+    found: dict[str, list[Failure]] = {}
     for failure in samples.failures:
-        console.print(f"{failure.place} can't do {failure.work}: {failure.reason}", style="yellow", highlight=False)
+        found.setdefault(failure.place, []).append(failure)
+    return [
+        f"{place} can't do {', '.join(failure.work for failure in failed)}: {failed[0].reason}"
+        for place, failed in found.items()
+    ]

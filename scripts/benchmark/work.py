@@ -41,7 +41,7 @@ class Sizes:
 
 
 FULL = Sizes(files=5000, entries=10_000, large=1 << 30, random=256 << 20, operations=200_000, seconds=2.0, tree=1500)
-QUICK = Sizes(files=400, entries=2000, large=64 << 20, random=16 << 20, operations=50_000, seconds=0.15, tree=100)
+QUICK = Sizes(files=250, entries=1000, large=64 << 20, random=16 << 20, operations=50_000, seconds=0.1, tree=60)
 SMALL = 4096
 """Bytes of a small file, and of a random read or write."""
 BLOCK = 1 << 20

@@ -85,7 +85,7 @@ def shown(found: Samples, places: list[Place]) -> str:
 def test_the_report_shows_figures_verdicts_and_failures(tmp_path: Path) -> None:
     found = Samples(
         samples("memory/kernel", "write", 1.0, amount=90, cpu=0.1) + samples("tmpfs", "write", 1.0, amount=100),
-        [Failure("tmpfs", "rename", "no reason")],
+        [Failure("tmpfs", "rename", "no [reason]"), Failure("tmpfs", "unlink", "another")],
     )
     places: list[Place] = [Folder(name, name, tmp_path, "memory") for name in ("memory/kernel", "tmpfs")]
     text = shown(found, places)
@@ -93,7 +93,7 @@ def test_the_report_shows_figures_verdicts_and_failures(tmp_path: Path) -> None:
     assert "0.90 " in text
     assert "1 of 1 targets are reached" in text
     assert "can't" in text
-    assert "tmpfs can't do rename: no reason" in text
+    assert "tmpfs can't do rename, unlink: no [reason]" in text
     assert "Files on the disk" not in text, "no place of that family took part"
 
 
