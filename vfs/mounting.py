@@ -104,6 +104,7 @@ class Mount:
         except OSError as error:
             self.abort()
             raise MountError(f"the new mount does not answer: {error}") from error
+        self.transport.tune(self._device)
         return self
 
     def _serve(self) -> None:

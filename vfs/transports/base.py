@@ -50,6 +50,9 @@ class Transport(ABC):
     def serve(self) -> None:
         """Answer requests until the filesystem is unmounted, then give up what the mount held."""
 
+    def tune(self, device_number: int) -> None:  # noqa: B027 - not every transport has something to adjust
+        """Adjust what the kernel has for the mount with this `st_dev`, once it answers."""
+
     @abstractmethod
     def leave(self) -> None:
         """In a forked child: let go of what would keep the parent's mount alive, without ending it."""

@@ -17,14 +17,21 @@ REPOSITORY = Path(__file__).parents[3]
 
 
 def test_an_unknown_transport_names_the_known_ones() -> None:
-    with pytest.raises(MountError, match="unknown transport 'pigeon': valid are auto, fusepy"):
+    with pytest.raises(MountError, match="unknown transport 'pigeon': valid are auto, kernel, fusepy"):
         transports.load("pigeon")
 
 
 @pytest.mark.mount
 @pytest.mark.parametrize("name", transports.NAMES)
 def test_each_name_is_a_transport(name: str) -> None:
-    assert transports.load(name).name == "fusepy"
+    wanted = ("kernel" if sys.platform == "linux" else "fusepy") if name == "auto" else name
+    assert transports.load(name).name == wanted
+
+
+def test_the_kernel_transport_is_for_linux(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(os, "uname", lambda: os.uname_result(("Darwin", "", "", "", "")))
+    with pytest.raises(MountError, match="--transport fusepy"):
+        transports.load("kernel")
 
 
 @pytest.mark.mount

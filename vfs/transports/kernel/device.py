@@ -26,6 +26,7 @@ MS_RDONLY, MS_NOSUID, MS_NODEV = 1, 2, 4
 """Flags of mount(2)."""
 READ_AHEAD_KIB = 1024
 """How far the kernel reads ahead where it is allowed to say so; its own default keeps requests at 128 KiB."""
+_CAP_SYS_ADMIN = 21
 _STACKED = frozenset({"overlay", "ecryptfs"})
 """Filesystems that lie on another one, which the kernel counts."""
 
@@ -126,6 +127,15 @@ def read_ahead(device_number: int) -> None:
     setting = Path(f"/sys/class/bdi/{os.major(device_number)}:{os.minor(device_number)}/read_ahead_kb")
     if os.access(setting, os.W_OK):
         setting.write_text(str(READ_AHEAD_KIB))
+
+
+def may_pass_through() -> bool:
+    """Whether this process may give the kernel files to read and write by itself: CAP_SYS_ADMIN."""
+    try:
+        words = Path("/proc/self/status").read_text(encoding="utf-8", errors="replace").split()
+    except OSError:
+        return os.geteuid() == 0
+    return bool(int(words[words.index("CapEff:") + 1], 16) >> _CAP_SYS_ADMIN & 1)
 
 
 def stack_depth(device_number: int | None) -> int:

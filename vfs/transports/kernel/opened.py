@@ -103,11 +103,9 @@ class OpenModes:
         try:
             return device.backing_open(self._device, descriptor)
         except OSError as error:
+            logger.debug("%r is not passed through: %s", file.node, error)
             if error.errno == errno.EPERM:
-                logger.info("no passthrough: it takes root (CAP_SYS_ADMIN); reads and writes go through the daemon")
                 self._device = None
-            else:
-                logger.debug("%r is not passed through: %s", file.node, error)
             return NO_FILE
 
     def _keep_cache(self, handle: Handle) -> int:

@@ -21,7 +21,6 @@ import select
 import signal
 import threading
 import time
-from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -31,6 +30,7 @@ from vfs.transports.kernel import device, protocol
 from vfs.transports.kernel.notifications import Notifier
 from vfs.transports.kernel.opened import OpenModes
 from vfs.transports.kernel.operations import Operations, Timeouts
+from vfs.transports.kernel.pool import Pool
 from vfs.transports.kernel.protocol import IN_HEADER, OUT_HEADER, Init, Opcode
 from vfs.transports.kernel.request import Request
 
@@ -93,9 +93,7 @@ class KernelTransport(Transport):
         self._operations = Operations(filesystem, self._modes, self._timeouts(), xattrs=options.xattr)
         self._pools_all = filesystem.storage.blocking if options.threads is None else options.threads
         self._on_disk = bool(filesystem.tree.device)
-        self._pool: ThreadPoolExecutor | None = None
-        self._serving: set[int] = set()
-        """The threads whose changes came from the kernel."""
+        self._pool = Pool(THREADS, self._answer_from_pool)
         self._buffers: list[bytearray] = []
         self._pending: dict[int, Request] = {}
         """Requests that the pool works on, by their unique numbers."""
@@ -123,17 +121,20 @@ class KernelTransport(Transport):
     def serve(self) -> None:
         """See `Transport.serve`."""
         waiting = _Waiting(self._descriptor, self._spins())
-        self._serving.add(threading.get_ident())
+        self._pool.idents.add(threading.get_ident())
         try:
             while (request := self._receive(waiting)) is not None:
                 self._take(request)
         finally:
-            if self._pool is not None:
-                self._pool.shutdown()
+            self._pool.close()
             self._operations.close_all()
             if self._notifier is not None:
                 self._notifier.stop()
             self.leave()
+
+    def tune(self, device_number: int) -> None:
+        """See `Transport.tune`."""
+        device.read_ahead(device_number)
 
     def leave(self) -> None:
         """See `Transport.leave`: close the device."""
@@ -200,17 +201,12 @@ class KernelTransport(Transport):
         return opcode in _SLOW
 
     def _hand_over(self, request: Request) -> None:
-        if self._pool is None:
-            self._pool = ThreadPoolExecutor(THREADS, "vfs-request", self._join_serving)
         if request.length < LARGE:
             self._buffers.append(request.buffer)
             request.buffer = request.buffer[: request.length]
         with self._lock:
             self._pending[request.unique] = request
-        self._pool.submit(self._answer_from_pool, request)
-
-    def _join_serving(self) -> None:
-        self._serving.add(threading.get_ident())
+        self._pool.submit(request)
 
     def _answer(self, request: Request) -> None:
         """Run one request and reply."""
@@ -295,11 +291,14 @@ class KernelTransport(Transport):
             flags |= protocol.FLAGS2.unpack_from(request.rest(protocol.INIT_IN.size))[0] << 32
         agreed = WANTED & flags
         depth = 0
-        if agreed & Init.PASSTHROUGH:
+        if agreed & Init.PASSTHROUGH and not device.may_pass_through():
+            logger.info("no passthrough, which takes CAP_SYS_ADMIN: reads and writes go through the daemon")
+            agreed &= ~Init.PASSTHROUGH
+        elif agreed & Init.PASSTHROUGH:
             depth = device.stack_depth(self.filesystem.tree.device)
             self._modes.offer(self._descriptor)
         if self.shared:
-            self._notifier = Notifier(self._descriptor, self.filesystem, self._serving)
+            self._notifier = Notifier(self._descriptor, self.filesystem, self._pool.idents)
         self.ready.set()
         return protocol.INIT_OUT.pack(
             protocol.MAJOR,

@@ -18,7 +18,7 @@ from gates import Gate
 from kernel import filesystem_of
 
 from vfs.options import MountOptions
-from vfs.transports.kernel import protocol, session
+from vfs.transports.kernel import device, protocol, session
 from vfs.transports.kernel.protocol import Init, Opcode
 from vfs.transports.kernel.session import KernelTransport
 
@@ -57,10 +57,15 @@ def test_the_kernel_is_offered_what_it_has_and_we_want(talk: Talk) -> None:
     assert conversation.transport.ready.is_set()
 
 
-def test_flags_beyond_32_bits_are_read_where_the_kernel_sends_them(talk: Talk) -> None:
-    reply = talk(greet=False).greet(int(Init.INIT_EXT | Init.PASSTHROUGH))
+@pytest.mark.parametrize("capable", [True, False])
+def test_passthrough_is_agreed_on_by_who_may(talk: Talk, monkeypatch: pytest.MonkeyPatch, capable: bool) -> None:
+    """Its flag lies beyond the first 32, which are read where the kernel says that there are more."""
+    monkeypatch.setattr(device, "may_pass_through", lambda: capable)
+    conversation = talk(greet=False)
+    reply = conversation.greet(int(Init.INIT_EXT | Init.PASSTHROUGH))
     *_, flags2, depth, _ = protocol.INIT_OUT.unpack(reply.body)
-    assert (flags2, depth) == (Init.PASSTHROUGH >> 32, 1)
+    assert (flags2, depth) == ((Init.PASSTHROUGH >> 32, 1) if capable else (0, 0))
+    assert conversation.transport._modes.passes_through is capable
 
 
 def test_a_newer_kernel_is_answered_in_our_version(talk: Talk) -> None:
@@ -166,7 +171,7 @@ def test_a_request_of_another_length_than_it_says(talk: Talk) -> None:
     assert_goes_on(conversation)
 
 
-@pytest.mark.parametrize("opcode", sorted({op for op in Opcode} - {Opcode.INIT, Opcode.FSYNCDIR, Opcode.STATFS}))
+@pytest.mark.parametrize("opcode", sorted(set(Opcode) - {Opcode.INIT, Opcode.FSYNCDIR, Opcode.STATFS}))
 def test_a_request_without_its_structure(talk: Talk, opcode: Opcode) -> None:
     """An error of its own, or for a number that is not known; never silence, but for what takes no reply."""
     conversation = talk(xattr=True)
@@ -204,11 +209,11 @@ def test_a_handle_that_is_not_known(talk: Talk, opcode: Opcode) -> None:
 def test_whatever_a_verb_raises_is_an_answer(talk: Talk, monkeypatch: pytest.MonkeyPatch, error: BaseException) -> None:
     conversation = talk()
 
-    def getattr(node: object) -> None:
+    def failing(node: object) -> None:
         raise error
 
     with monkeypatch.context() as patch:
-        patch.setattr(conversation.transport.filesystem, "getattr", getattr)
+        patch.setattr(conversation.transport.filesystem, "getattr", failing)
         assert conversation.ask(Opcode.GETATTR, protocol.GETATTR_IN.pack(0, 0, 0)).code
     assert_goes_on(conversation)
     assert conversation.transport.errors.total() == 1
