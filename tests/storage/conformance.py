@@ -26,6 +26,8 @@ class Traits(NamedTuple):
     """Directories, links and attributes are kept, and open files can be written to."""
     exchange: bool = False
     xattrs: bool = False
+    ranges: bool = False
+    """Open files allocate, know their holes and copy ranges, and there are files without a name."""
 
 
 @contextlib.contextmanager

@@ -9,11 +9,14 @@ from typing import Any
 
 import pytest
 
-pytest.register_assert_rewrite("conformance", "conformance_files", "conformance_posix", "conformance_tree")
+pytest.register_assert_rewrite(
+    "conformance", "conformance_files", "conformance_posix", "conformance_ranges", "conformance_tree"
+)
 
 import conformance  # noqa: E402
 import conformance_files  # noqa: E402
 import conformance_posix  # noqa: E402
+import conformance_ranges  # noqa: E402
 import conformance_tree  # noqa: E402
 from conformance import Traits  # noqa: E402
 
@@ -39,8 +42,19 @@ def _exchanges(path: Path) -> bool:
     return True
 
 
+def _has_ranges(path: Path) -> bool:
+    """Whether the local filesystem allocates and has files without a name."""
+    try:
+        with FileSystemStorage(path).tmpfile("") as file:
+            file.allocate(3, 0, 1)
+    except NotImplementedError:
+        return False
+    return True
+
+
 def _memory(tmp_path: Path) -> Traits:
-    return Traits(lambda path: InMemoryStorage(), native=True, exchange=True, xattrs=True)
+    ranges = InMemoryStorage.tmpfile is not Storage.tmpfile
+    return Traits(lambda path: InMemoryStorage(), native=True, exchange=True, xattrs=True, ranges=ranges)
 
 
 def _local(tmp_path: Path) -> Traits:
@@ -51,6 +65,7 @@ def _local(tmp_path: Path) -> Traits:
         native=True,
         exchange=_exchanges(probe),
         xattrs=_has_xattrs(probe),
+        ranges=_has_ranges(probe),
     )
 
 
@@ -104,6 +119,19 @@ class TestNames(conformance.Names):
 @_of(_IN_PLACE)
 class TestOpenFiles(conformance_files.OpenFiles):
     pass
+
+
+@_of(_ALL)
+class TestRangesOfAnything(conformance_ranges.RangesOfAnything):
+    pass
+
+
+@_of(_IN_PLACE)
+class TestRanges(conformance_ranges.Ranges):
+    @pytest.fixture(autouse=True)
+    def only_where_there_are_any(self, traits: Traits) -> None:
+        if not traits.ranges:
+            pytest.skip("no ranges and no files without a name here")
 
 
 @_of(_ALL)
