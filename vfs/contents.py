@@ -236,9 +236,15 @@ class Contents:
         return self._adopt(node, InPlaceFile(node, self._stored_file(node, "r+b" if write else "rb"), write))
 
     def _stored_file(self, node: Node, mode: str) -> File:
-        """The storage's file for `node`, which is checked to be the same as the node's when the storage can tell."""
-        with self.tree.reading(node) as path:
-            file = self.storage.open(path, mode)
+        """The storage's file for `node`, which is checked to be the same as the node's when the storage can tell.
+
+        OSError (ESTALE) when its last name went to another file, or away, since it was looked up.
+        """
+        try:
+            with self.tree.reading(node) as path:
+                file = self.storage.open(path, mode)
+        except NamelessError as error:
+            raise OSError(errno.ESTALE, os.strerror(errno.ESTALE)) from error
         if self.in_place and self.tree.key(file.stat().identity) != node.identity:
             file.close()
             raise OSError(errno.ESTALE, os.strerror(errno.ESTALE), path)

@@ -192,7 +192,7 @@ class FileSystem:
 
     def readlink(self, node: Node) -> str:
         """Where a symbolic link points."""
-        with self.tree.reading(node) as path:
+        with self._known(node) as path:
             return self.storage.readlink(path)
 
     def link(self, node: Node, parent: Node, name: str) -> tuple[Node, Attributes]:
@@ -364,24 +364,24 @@ class FileSystem:
 
     def getxattr(self, node: Node, key: str) -> bytes:
         """The value of an extended attribute."""
-        with self.tree.reading(node) as path:
+        with self._known(node) as path:
             return self.storage.getxattr(path, key)
 
     def setxattr(self, node: Node, key: str, value: bytes, flags: int = 0) -> None:
         """Set an extended attribute; `flags` are setxattr(2)'s."""
         self._check_writable()
-        with self.tree.reading(node) as path:
+        with self._known(node) as path:
             self.storage.setxattr(path, key, value, flags)
 
     def listxattr(self, node: Node) -> list[str]:
         """The names of the extended attributes."""
-        with self.tree.reading(node) as path:
+        with self._known(node) as path:
             return self.storage.listxattr(path)
 
     def removexattr(self, node: Node, key: str) -> None:
         """Remove an extended attribute."""
         self._check_writable()
-        with self.tree.reading(node) as path:
+        with self._known(node) as path:
             self.storage.removexattr(path, key)
 
     def pending(self) -> list[Node]:
@@ -445,6 +445,15 @@ class FileSystem:
                 self.contents.store(handle.file)  # nobody else will, and truncate(2) is to report its error
         finally:
             self.contents.release(handle)
+
+    @contextmanager
+    def _known(self, node: Node) -> Iterator[str]:
+        """A block with the path of a node that was looked up; OSError (ESTALE) if its last name is gone since then."""
+        try:
+            with self.tree.reading(node) as path:
+                yield path
+        except NamelessError as error:
+            raise OSError(errno.ESTALE, os.strerror(errno.ESTALE)) from error
 
     @contextmanager
     def _changing(self, *places: tuple[Node, str]) -> Iterator[list[Node | None]]:

@@ -17,6 +17,7 @@ from vfs import tree as tree_module
 from vfs.attributes import Policy
 from vfs.callers import same_process
 from vfs.filesystem import UNKNOWN_SIZE, FileSystem
+from vfs.namespace import supports
 
 W = os.O_CREAT | os.O_RDWR
 
@@ -203,6 +204,25 @@ class TestCreate:
     def test_what_is_no_file_is_not_opened(self, verbs: Verbs) -> None:
         verbs.mkdir("d")
         fails(errno.EISDIR, verbs.open, "d", os.O_RDWR)
+
+    def test_what_has_lost_its_name_since_it_was_looked_up_is_stale(self, verbs: Verbs) -> None:
+        """ESTALE makes the kernel look again, so that a file which is being replaced is there at every moment."""
+        filesystem = verbs.filesystem
+        verbs.put("f", b"old")
+        verbs.put("new", b"new")
+        with verbs.at("f") as node:
+            verbs.rename("new", "f")
+            with pytest.raises(OSError) as caught:
+                filesystem.open(node, os.O_RDONLY, verbs.caller)
+        assert caught.value.errno == errno.ESTALE
+        if supports(filesystem.storage, "symlink"):
+            verbs.symlink("x", "link")
+            with verbs.at("link") as node:
+                verbs.unlink("link")
+                with pytest.raises(OSError) as caught:
+                    filesystem.readlink(node)
+            assert caught.value.errno == errno.ESTALE
+        assert verbs.get("f") == b"new"
 
     def test_a_regular_file_by_mknod(self, verbs: Verbs) -> None:
         filesystem = verbs.filesystem
