@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import logging
 import threading
-from collections.abc import Callable
+from collections.abc import Callable, Hashable
 from types import TracebackType
 from typing import Self
 
@@ -61,11 +61,11 @@ class Observed:
             self._subscriptions = (*self._subscriptions, subscription)
         return subscription
 
-    def _changed(self, action: str, name: str, target: str | None = None) -> None:
-        """Tell the subscribers; `action` is one of those that `Change` lists."""
+    def _changed(self, action: str, name: str, target: str | None = None, *, identity: Hashable | None = None) -> None:
+        """Tell the subscribers; the arguments are the fields of `Change`."""
         if not self._subscriptions:
             return
-        change = Change(action, name, target)
+        change = Change(action, name, target, identity)
         for subscription in self._subscriptions:
             try:
                 subscription.callback(change)

@@ -77,9 +77,17 @@ class Usage(NamedTuple):
 class Change(NamedTuple):
     """One change made through a storage object, as `Storage.subscribe()` tells it.
 
-    `action` is "save", "delete", "rename", "mkdir", "rmdir" or "attributes"; `target` is the new name of a rename.
+    `action` is "save", "delete", "rename", "mkdir", "rmdir", "attributes" or "write"; `target` is the new name of a
+    rename. "save" stands for whatever is new under a name, and for the directories above it where they were missing;
+    "delete" for a name with all that was below it.
+
+    "write" is a change of the bytes through an open file, `name` being what the file was opened as. It may have another
+    name by now, or none, so `identity` says which it is, as `Entry.identity` does; "attributes" have it where they
+    were set through an open file. Only storages tell of these whose contents nobody can change without them, in memory:
+    local files are written by anybody, so who needs to know of that asks the system.
     """
 
     action: str
     name: str
     target: str | None = None
+    identity: Hashable | None = None

@@ -20,9 +20,10 @@ from storage.deconstruct import deconstructible
 from storage.entry import Entry
 from storage.exceptions import FileInTheWayError
 from storage.files import File
-from storage.memory.file import MemoryFile, MemoryIO
+from storage.memory.file import MemoryFile
 from storage.memory.lookup import fail
-from storage.memory.nodes import Directory, Inode, RegularFile, Symlink
+from storage.memory.nodes import Directory, Inode, Symlink
+from storage.memory.regular import RegularFile
 from storage.memory.surface import MemoryOperations
 from storage.memory.tree import MemoryTree
 from storage.mixins import StorageSettingsMixin
@@ -78,42 +79,49 @@ class InMemoryStorage(StorageSettingsMixin, MemoryOperations):
         return safe_join(self.location, name)
 
     def _open(self, name: str, mode: str = "rb") -> File:
-        return MemoryFile(self._stream(name, mode), name, self._stream)
+        return self._opened(name, mode)
 
-    def _stream(self, name: str, mode: str) -> MemoryIO:
+    def _opened(self, name: str, mode: str) -> MemoryFile:
         """A handle with a cursor of its own; writing modes make the file, and the directories that it needs."""
         if mode not in _MODES:
             raise ValueError(f"invalid mode: {mode!r}")
-        plain = self._plain(name)
-        made = False
-        with self._tree.lock:
+        action = ""
+        tree = self._tree
+        with tree.lock:
             if mode[0] == "r":
-                node = self._node(plain)
+                plain, node = self._node_to_read(os.fspath(name))
             else:
-                node, made = self._node_to_write(plain, exclusively=mode[0] == "x")
-            if isinstance(node, Directory):
-                fail(errno.EISDIR, name)
+                plain, node, made = self._node_to_write(self._plain(name), exclusively=mode[0] == "x")
+                action = "save" if made else ""
             if not isinstance(node, RegularFile):
-                fail(errno.ENXIO, name)
-            if mode[0] == "w":
-                node.truncate(0, self._tree.now())
+                fail(errno.EISDIR if isinstance(node, Directory) else errno.ENXIO, name)
+            if mode[0] == "w" and not action:
+                node.truncate(0, tree.now())
+                action = "write"
             elif "+" not in mode:
-                node.atime_ns = self._tree.now()  # by Django's rule the opening is the access
-            stream = MemoryIO(self._tree, node, mode)
-        if made:
-            self._changed("save", plain)
-        return stream
+                node.atime_ns = tree.now()  # by Django's rule the opening is the access
+            file = MemoryFile(self, node, mode, name, plain)
+        if action:
+            self._changed(action, plain, identity=node.identity if action == "write" else None)
+        return file
 
-    def _node_to_write(self, plain: str, *, exclusively: bool) -> tuple[Inode, bool]:
-        """The inode of that name, and whether it had to be made (the lock is held)."""
+    def _node_to_read(self, name: str) -> tuple[str, Inode]:
+        """The name in the tree, and the inode (the lock is held)."""
+        node = self._tree.glimpse(name)
+        if node is not None and not isinstance(node, Symlink):
+            return name, node
+        return self._followed(self._plain(name))
+
+    def _node_to_write(self, plain: str, *, exclusively: bool) -> tuple[str, Inode, bool]:
+        """The name in the tree, the inode, and whether it had to be made (the lock is held)."""
         plain = self._slot(plain) if exclusively else self._tree.follow(plain)
         with contextlib.suppress(FileNotFoundError, NotADirectoryError):
             node = self._tree.find(plain)
             if exclusively:
                 fail(errno.EEXIST, plain)
-            return node, False
+            return plain, node, False
         self._make_parents(plain)
-        return self._tree.create(plain, self._file_mode, None, None), True
+        return plain, self._tree.create(plain, self._file_mode, None, None), True
 
     def _save(self, name: str, content: Any) -> str:
         with self._received(content) as node:
@@ -133,7 +141,7 @@ class InMemoryStorage(StorageSettingsMixin, MemoryOperations):
         """Give the file its name; False where that is taken."""
         with self._tree.lock:
             self._make_parents(plain)
-            if self._tree.place(plain).node is not None:
+            if self._tree.place(plain)[2] is not None:
                 return False
             self._tree.put(plain, node)
             return True
@@ -163,7 +171,8 @@ class InMemoryStorage(StorageSettingsMixin, MemoryOperations):
         plain = self._plain(name)
         try:
             with self._tree.lock:
-                self._tree.remove_tree(self._slot(plain))
+                plain = self._slot(plain)
+                self._tree.remove_tree(plain)
         except (FileNotFoundError, NotADirectoryError):
             return
         self._changed("delete", plain)
@@ -233,8 +242,13 @@ class InMemoryStorage(StorageSettingsMixin, MemoryOperations):
 
     def _node(self, plain: str) -> Inode:
         """The inode, links followed (the lock is held); FileNotFoundError, FileExistsError below a file."""
+        return self._followed(plain)[1]
+
+    def _followed(self, plain: str) -> tuple[str, Inode]:
+        """`_node()`, and the name that the links come to."""
         try:
-            return self._tree.find(self._tree.follow(plain))
+            plain = self._tree.follow(plain)
+            return plain, self._tree.find(plain)
         except NotADirectoryError as error:
             raise self._in_the_way(plain) from error
 
@@ -264,7 +278,7 @@ class InMemoryStorage(StorageSettingsMixin, MemoryOperations):
         return _FILE_MODE if mode is None else mode
 
     def _make_parents(self, plain: str) -> None:
-        """The directories that `plain` needs; FileExistsError where a file is in the way."""
+        """Make the directories that `plain` needs; FileExistsError where a file is in the way."""
         parent, _ = split_name(plain)
         mode = self.directory_permissions_mode
         try:
@@ -296,9 +310,9 @@ class InMemoryStorage(StorageSettingsMixin, MemoryOperations):
         """Make an empty file with exactly this mode and owner, opened "r+b"; FileExistsError."""
         tree = self._tree
         with tree.lock:
-            stream = MemoryIO(tree, tree.create(name, mode, uid, gid), "r+b")
+            file = MemoryFile(self, tree.create(name, mode, uid, gid), "r+b", name, name)
         self._changed("save", name)
-        return MemoryFile(stream, name, self._stream)
+        return file
 
 
 def _moment(ns: int | None) -> datetime:

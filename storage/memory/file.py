@@ -2,6 +2,9 @@
 
 Nothing is buffered, so what one handle writes the others read at once. As in Django, a handle is not held to the
 direction of its mode: one opened with "r" may be written to.
+
+A filesystem opens a file for every open(2), and works by position. So a `MemoryFile` is little more than a hold on an
+inode, and the file object with a cursor, `MemoryFile.file`, is made when it is first asked for, with a hold of its own.
 """
 
 from __future__ import annotations
@@ -9,84 +12,116 @@ from __future__ import annotations
 import errno
 import io
 import os
-from collections.abc import Callable
-from typing import TYPE_CHECKING, Any, Self
+from functools import cached_property
+from typing import TYPE_CHECKING, Any, NoReturn, Self
 
 from storage.entry import Entry
 from storage.files import File
-from storage.memory.nodes import RegularFile
-from storage.memory.tree import MemoryTree
+from storage.memory.memfd import Memfd
+from storage.memory.regular import RegularFile
 
 if TYPE_CHECKING:
     from _typeshed import ReadableBuffer
 
+    from storage.memory import InMemoryStorage
+
 _PEEK = 8192
 
 
-class MemoryIO(io.BufferedIOBase):
-    """A binary file object over one inode; the positional methods need no cursor and move none.
+class Hold:
+    """A hold on an inode, which lives until `_let_go()`; what can be done with it needs no cursor and moves none."""
 
-    Make it with the tree's lock held since the inode was found: from then on the inode lives until close().
-    """
+    _inode: RegularFile | None
+    _told: str
+    """The name under which the storage's subscribers are told of changes."""
 
-    def __init__(self, tree: MemoryTree, node: RegularFile, mode: str) -> None:
-        """A handle of `node`, its cursor at the beginning, or with "a" in `mode` at the end."""
-        self.mode = mode
-        self._tree = tree
-        self._node = node
-        self._append = "a" in mode
+    def _hold(self, storage: InMemoryStorage, node: RegularFile, told: str) -> None:
+        """Take hold of `node`; the tree's lock is held since it was found."""
+        self._storage = storage
+        self._tree = storage._tree
+        self._told = told
+        self._inode = node
         node.opens += 1
-        self._position = node.content.size if self._append else 0
+
+    def _let_go(self) -> None:
+        """Let go of the inode, which ends with its last name and hold."""
+        with self._tree.lock:
+            node, self._inode = self._inode, None
+            if node is not None:
+                node.release()
 
     @property
     def node(self) -> RegularFile:
         """The inode; ValueError once closed."""
-        if self.closed:
-            raise ValueError("I/O operation on closed file.")
-        return self._node
+        return self._inode or _closed()
 
     @property
     def size(self) -> int:
         """The size in bytes, as it is now."""
         with self._tree.lock:
-            return self.node.content.size
+            return (self._inode or _closed()).size
 
     def pread(self, size: int, offset: int) -> bytes:
-        """Up to `size` bytes from `offset`; fewer only at the end."""
+        """Up to `size` bytes from `offset`; fewer only at the end. The cursor stays."""
         if offset < 0:
             raise OSError(errno.EINVAL, os.strerror(errno.EINVAL))
-        node = self.node
-        memfd = node.content.memfd
-        if memfd is not None:  # without the lock: a large read holds nobody up
-            data = memfd.pread(size, offset)
+        node = self._inode or _closed()
+        tree = self._tree
+        backing = node.data
+        if isinstance(backing, bytes):
+            data = backing[offset : offset + size]
+        elif isinstance(backing, Memfd):  # without the lock: a large read holds nobody up
+            data = backing.pread(size, offset)
         else:
-            with self._tree.lock:
-                data = node.content.pread(size, offset)
-        node.accessed(self._tree.now())
+            with tree.lock:
+                data = node.pread(size, offset)
+        node.accessed(tree.now())
         return data
 
     def pwrite(self, data: ReadableBuffer, offset: int) -> int:
-        """All of `data` at `offset`; StorageFullError with nothing changed."""
+        """Write all of `data` at `offset`; StorageFullError with nothing changed. The cursor stays."""
         if offset < 0:
             raise OSError(errno.EINVAL, os.strerror(errno.EINVAL))
         view = memoryview(data).cast("B")
-        with self._tree.lock:
-            self.node.write(view, offset, self._tree.now())
+        tree = self._tree
+        with tree.lock:
+            node = self._inode or _closed()
+            node.write(view, offset, tree.now())
+        if self._storage._subscriptions:
+            self._changed("write", node)
         return len(view)
 
-    def content_fd(self) -> int | None:
-        """The descriptor of the memfd that is the content, or None."""
-        with self._tree.lock:
-            return self.node.content.lend()
+    def resize(self, size: int) -> int:
+        """Cut or grow (with zeros) to `size`, and return it. The cursor stays."""
+        if size < 0:
+            raise OSError(errno.EINVAL, os.strerror(errno.EINVAL))
+        tree = self._tree
+        with tree.lock:
+            node = self._inode or _closed()
+            node.truncate(size, tree.now())
+        if self._storage._subscriptions:
+            self._changed("write", node)
+        return size
+
+    def _changed(self, action: str, node: RegularFile) -> None:
+        self._storage._changed(action, self._told, identity=node.identity)
+
+
+class MemoryIO(Hold, io.BufferedIOBase):
+    """A binary file object with a cursor over one inode."""
+
+    def __init__(self, storage: InMemoryStorage, node: RegularFile, mode: str, told: str) -> None:
+        """A handle of `node`, its cursor at the beginning, or with "a" at the end; the tree's lock is held."""
+        self._hold(storage, node, told)
+        self.mode = mode
+        self._append = "a" in mode
+        self._position = node.size if self._append else 0
 
     def close(self) -> None:
-        """Let go of the inode, which ends with its last name and handle."""
-        with self._tree.lock:
-            if not self.closed:
-                super().close()
-                self._node.release()
-
-    # io.BufferedIOBase
+        """Let go of the inode."""
+        if not self.closed:
+            super().close()
+            self._let_go()
 
     def readable(self) -> bool:
         """Always."""
@@ -144,34 +179,36 @@ class MemoryIO(io.BufferedIOBase):
 
     def truncate(self, size: int | None = None, /) -> int:
         """Cut or grow (with zeros) to `size`, by default the cursor's place; returns it. The cursor stays."""
-        size = self._position if size is None else size
-        if size < 0:
-            raise OSError(errno.EINVAL, os.strerror(errno.EINVAL))
-        with self._tree.lock:
-            self.node.truncate(size, self._tree.now())
-        return size
+        return self.resize(self._position if size is None else size)
 
 
-class MemoryFile(File):
+class MemoryFile(Hold, File):
     """An open file of an InMemoryStorage; text without "b" in `mode`, UTF-8, its line ends left as they are."""
 
-    file: Any
+    def __init__(self, storage: InMemoryStorage, node: RegularFile, mode: str, name: str, told: str) -> None:
+        """A handle of `node`, opened as `name`, which the tree knows as `told`; the tree's lock is held."""
+        self._hold(storage, node, told)
+        self.mode = mode
+        self.name = name
 
-    def __init__(self, stream: MemoryIO, name: str, reopen: Callable[[str, str], MemoryIO]) -> None:
-        """Wrap `stream`; `reopen(name, mode)` makes another one when the closed file is opened again."""
-        self._reopen = reopen
-        self._wrap(stream)
-        super().__init__(self.file, name)
-        self.mode = stream.mode
+    @cached_property
+    def file(self) -> Any:
+        """The file object with a cursor, made at the first use of that."""
+        with self._tree.lock:
+            if self._inode is None:
+                return _closed_stream()
+            stream = MemoryIO(self._storage, self._inode, self.mode, self._told)
+        if "b" in self.mode:
+            return stream
+        text: Any = io.TextIOWrapper(stream, "utf-8", newline="\n", write_through=True)
+        if "a" in self.mode:
+            text.seek(0, os.SEEK_END)
+        return text
 
-    def _wrap(self, stream: MemoryIO) -> None:
-        self._stream = stream
-        if "b" in stream.mode:
-            self.file = stream
-        else:
-            self.file = io.TextIOWrapper(stream, "utf-8", newline="\n", write_through=True)
-            if "a" in stream.mode:
-                self.file.seek(0, os.SEEK_END)
+    @property
+    def closed(self) -> bool:
+        """Whether it is closed, by itself or by way of its file object."""
+        return self._inode is None or ("file" in self.__dict__ and self.file.closed)
 
     def open(self, mode: str | None = None, *args: Any, **kwargs: Any) -> Self:
         """Go back to the beginning, or open the file of this name again if it was closed; ValueError without one."""
@@ -179,36 +216,43 @@ class MemoryFile(File):
             self.seek(0)
             return self
         try:
-            self._wrap(self._reopen(self.name or "", mode or self.mode))
+            other = self._storage._opened(self.name or "", mode or self.mode)
         except FileNotFoundError as error:
             raise ValueError("The file cannot be reopened.") from error
-        self.mode = self._stream.mode
+        self.close()
+        self.__dict__.pop("file", None)
+        self.mode, self._told = other.mode, other._told
+        self._inode, other._inode = other._inode, None
         return self
 
-    @property
-    def size(self) -> int:  # never cached: others write to the same content
-        """The size in bytes, as it is now."""
-        return self._stream.size
+    def close(self) -> None:
+        """Let go of the inode, which ends with its last name and handle."""
+        if "file" in self.__dict__:
+            self.file.close()
+        self._let_go()
 
-    def pread(self, size: int, offset: int) -> bytes:
-        """Up to `size` bytes from `offset`; fewer only at the end. The cursor stays."""
-        return self._stream.pread(size, offset)
+    def __del__(self) -> None:
+        if self.__dict__.get("_inode") is not None:
+            self._let_go()
 
-    def pwrite(self, data: bytes | memoryview, offset: int) -> int:
-        """Write all of `data` at `offset`; StorageFullError with nothing changed. The cursor stays."""
-        return self._stream.pwrite(data, offset)
+    def __getstate__(self) -> NoReturn:
+        """An open file cannot be copied: TypeError, as of any other."""
+        raise TypeError(f"cannot pickle {type(self).__name__!r} object")
+
+    size = Hold.size  # never cached: others write to the same content
 
     def truncate(self, size: int | None = None) -> int:
         """Cut or grow (with zeros) to `size`, by default the cursor's place; returns it. The cursor stays."""
-        return self._stream.truncate(self.tell() if size is None else size)
+        return self.resize(self.tell() if size is None else size)
 
     def sync(self) -> None:
         """Nothing: what is written is in the storage at once."""
 
     def stat(self) -> Entry:
         """What is known of the open file, also after its name has gone."""
-        with self._stream._tree.lock:
-            return self._stream.node.entry((self.name or "").rpartition("/")[2])
+        name = self.name or ""
+        with self._tree.lock:
+            return (self._inode or _closed()).entry(name[name.rfind("/") + 1 :])
 
     def set_attributes(
         self,
@@ -220,10 +264,26 @@ class MemoryFile(File):
         mtime_ns: int | None = None,
     ) -> None:
         """Change what is given."""
-        tree = self._stream._tree
+        tree = self._tree
         with tree.lock:
-            self._stream.node.set_attributes(tree.now(), mode, uid, gid, atime_ns, mtime_ns)
+            node = self._inode or _closed()
+            node.set_attributes(tree.now(), mode, uid, gid, atime_ns, mtime_ns)
+        self._changed("attributes", node)
 
     def content_fd(self) -> int | None:
-        """The memfd of a content that is large and has no capacity over it; None otherwise."""
-        return self._stream.content_fd()
+        """The descriptor of a memfd that is the content from now on; None under a capacity, or where there is none.
+
+        Others may write to it, and map it, also beyond close(): the storage sees and keeps what they do.
+        """
+        with self._tree.lock:
+            return (self._inode or _closed()).lend()
+
+
+def _closed() -> NoReturn:
+    raise ValueError("I/O operation on closed file.")
+
+
+def _closed_stream() -> io.BytesIO:
+    stream = io.BytesIO()
+    stream.close()
+    return stream

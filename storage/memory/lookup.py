@@ -13,7 +13,7 @@ import os
 import threading
 import time
 from collections.abc import Iterator
-from typing import Any, NamedTuple, NoReturn
+from typing import Any, NoReturn
 
 from storage.entry import Entry
 from storage.exceptions import NameTooLongError, SuspiciousFileOperation
@@ -22,15 +22,12 @@ from storage.memory.nodes import Directory, Inode, Symlink
 
 _NAME_MAX = 255
 _NEVER_A_NAME = frozenset({"", ".", ".."})
+_DOTS = frozenset({".", ".."})
 _HOPS = 40
 
 
-class Place(NamedTuple):
-    """Where a name is, or would be: its directory, its last component, and the inode there."""
-
-    directory: Directory
-    leaf: str
-    node: Inode | None
+Place = tuple[Directory, str, Inode | None]
+"""Where a name is, or would be: its directory, its last component, and the inode there."""
 
 
 class Lookup:
@@ -63,6 +60,23 @@ class Lookup:
 
     def find(self, name: str) -> Inode:
         """The inode called `name`; FileNotFoundError, NotADirectoryError."""
+        node = self.glimpse(name)
+        return self._missed(name) if node is None else node
+
+    def glimpse(self, name: str) -> Inode | None:
+        """The inode called `name`, or None where there is nothing, whatever the reason."""
+        # What a name may be need not be asked: nothing that it may not be is in any directory.
+        node: Inode = self.root
+        try:
+            if name:
+                for part in name.split("/"):
+                    node = node.entries[part]
+        except KeyError:
+            return None
+        return node
+
+    def _missed(self, name: str) -> Inode:
+        """Raise what the matter is with a name that leads to nothing."""
         node: Inode = self.root
         for part in components(name):
             if not isinstance(node, Directory):
@@ -82,14 +96,17 @@ class Lookup:
 
     def place(self, name: str) -> Place:
         """Where `name` is or would be, which is nowhere for the root: OSError (EBUSY)."""
-        if not name:
-            fail(errno.EBUSY, name)
         above, slash, leaf = name.rpartition("/")
-        harmless = name.isascii() and len(name) <= _NAME_MAX and leaf not in _NEVER_A_NAME and "\0" not in leaf
-        if not harmless or (slash and not above):
+        directory = self.glimpse(above)
+        if not isinstance(directory, Directory) or not leaf or (slash and not above):
+            components(name)  # a name that may not be is the better error
+            if not name:
+                fail(errno.EBUSY, name)
+            directory = self.find_directory(above)
+        node = directory.entries.get(leaf)
+        if node is None and not (leaf.isascii() and len(leaf) <= _NAME_MAX and "\0" not in leaf and leaf not in _DOTS):
             components(name)
-        directory = self.root if not above else self.find_directory(above)
-        return Place(directory, leaf, directory.entries.get(leaf))
+        return directory, leaf, node
 
     def existing(self, name: str) -> tuple[Directory, str, Inode]:
         """`place()` of a name that must be there; FileNotFoundError."""
@@ -109,7 +126,7 @@ class Lookup:
         node: Inode | None = self.root
         while left:
             part = left.pop()
-            child = node.entries.get(part) if isinstance(node, Directory) else None
+            child = None if node is None else node.entries.get(part)
             if part == "..":
                 if not done:
                     fail(errno.ENOENT, name)

@@ -1,17 +1,21 @@
-"""What an in-memory tree is made of: inodes of four shapes, each knowing its attributes and how it shows itself.
+"""What an in-memory tree is made of: inodes, each knowing its attributes and how it shows itself.
 
-An inode lives as long as something names it: links (`nlink`) or, for a regular file, open handles (`opens`). The last
-of both to go frees the content. Names are not part of an inode: a directory maps them to inodes.
+An inode lives as long as something names it: links (`nlink`) or, for a regular file (`storage.memory.regular`), open
+handles (`opens`). The last of both to go frees the content. Names are not part of an inode: a directory maps them to
+inodes.
+
+There may be millions, so they are kept small: equal numbers are one object, and there is none for what is empty.
 """
 
 from __future__ import annotations
 
 import errno
 import os
+from collections.abc import Mapping
+from types import MappingProxyType
 from typing import ClassVar
 
 from storage.entry import Entry, Kind
-from storage.memory.content import Budget, Content
 
 XATTR_CREATE = 1
 XATTR_REPLACE = 2
@@ -19,6 +23,10 @@ _XATTR_NAME_MAX = 255
 _XATTR_VALUE_MAX = 64 * 1024
 _ENOATTR: int = getattr(errno, "ENOATTR", errno.ENODATA)
 _DIRECTORY_SIZE = 4096
+_MODES = tuple(range(0o10000))
+_SHARED_MOST = 1000
+_shared: dict[int, int] = {}
+_new = tuple.__new__  # a third less time than Entry(...), and every stat() makes one
 
 
 class Inode:
@@ -28,19 +36,27 @@ class Inode:
 
     kind: ClassVar[Kind]
 
+    entries: Mapping[str, Inode] = MappingProxyType({})
+    """What is in it: nothing, unless it is a directory."""
+
     def __init__(self, ino: int, mode: int, uid: int, gid: int, now: int) -> None:
         """An inode without a name."""
         self.ino = ino
-        self.mode = mode
-        self.uid = uid
-        self.gid = gid
+        self.mode = _MODES[mode & 0o7777]
+        self.uid = shared(uid)
+        self.gid = shared(gid)
         self.nlink = 0
         self.atime_ns = self.mtime_ns = self.ctime_ns = self.btime_ns = now
         self.xattrs: dict[str, bytes] | None = None
 
+    @property
+    def identity(self) -> tuple[int, int]:
+        """As `Entry.identity`: the device, of which there is one, and the number."""
+        return 0, self.ino
+
     def entry(self, name: str) -> Entry:
         """This inode as it looks under `name`."""
-        return self._entry(name, 0, 0)
+        return new_entry(self, name, 0, 0)
 
     def unused(self) -> None:
         """A link has gone: free what nothing names any more."""
@@ -50,11 +66,11 @@ class Inode:
     ) -> None:
         """Change what is not None; the time of the change is noted even where nothing is."""
         if uid is not None:
-            self.uid = uid
+            self.uid = shared(uid)
         if gid is not None:
-            self.gid = gid
+            self.gid = shared(gid)
         if mode is not None:
-            self.mode = mode & 0o7777
+            self.mode = _MODES[mode & 0o7777]
         if atime_ns is not None:
             self.atime_ns = atime_ns
         if mtime_ns is not None:
@@ -87,34 +103,6 @@ class Inode:
         self.xattrs = {name: value for name, value in (self.xattrs or {}).items() if name != key}
         self.ctime_ns = now
 
-    def _entry(
-        self,
-        name: str,
-        size: int,
-        blocks: int,
-        version: str | None = None,
-        rdev: int = 0,
-        target: str | None = None,
-    ) -> Entry:
-        return Entry(
-            name,
-            self.kind,
-            size,
-            self.mtime_ns,
-            self.atime_ns,
-            self.ctime_ns,
-            self.btime_ns,
-            version,
-            self.mode,
-            self.uid,
-            self.gid,
-            self.nlink,
-            rdev,
-            (0, self.ino),
-            target,
-            blocks,
-        )
-
 
 class Directory(Inode):
     """Names mapped to inodes, in the order in which they were made; `nlink` is 2 and one for each subdirectory."""
@@ -132,7 +120,7 @@ class Directory(Inode):
 
     def entry(self, name: str) -> Entry:
         """This directory as it looks under `name`."""
-        return self._entry(name, _DIRECTORY_SIZE, 0)
+        return new_entry(self, name, _DIRECTORY_SIZE, 0)
 
     def within(self, ancestor: Inode) -> bool:
         """Whether this is `ancestor` or lies somewhere below it."""
@@ -142,65 +130,6 @@ class Directory(Inode):
                 return True
             directory = directory.parent
         return False
-
-
-class RegularFile(Inode):
-    """A content and who holds it; every change of the bytes goes through here, so that the times and version follow."""
-
-    __slots__ = ("changes", "content", "opens")
-
-    kind = Kind.FILE
-
-    def __init__(self, ino: int, mode: int, uid: int, gid: int, now: int, budget: Budget) -> None:
-        """An empty one, without names or handles."""
-        super().__init__(ino, mode, uid, gid, now)
-        self.content = Content(budget)
-        self.opens = 0
-        self.changes = 0
-
-    def entry(self, name: str) -> Entry:
-        """This file as it looks under `name`."""
-        written_ns = self.content.written_elsewhere_ns()
-        if written_ns is not None:
-            self.changed(max(written_ns, self.ctime_ns))
-        size, blocks = self.content.measure()
-        return self._entry(name, size, blocks, f"{self.ino}-{self.changes}")
-
-    def write(self, data: memoryview, offset: int, now: int) -> None:
-        """All of `data` at `offset`; writing nothing changes nothing."""
-        if data:
-            self.content.pwrite(data, offset)
-            self.changed(now)
-
-    def truncate(self, size: int, now: int) -> None:
-        """Cut or grow to `size` bytes."""
-        self.content.truncate(size)
-        self.changed(now)
-
-    def accessed(self, now: int) -> None:
-        """Note a read as `relatime` does: the first one after a change, and then once a day."""
-        if self.atime_ns <= self.mtime_ns or self.atime_ns <= self.ctime_ns or now - self.atime_ns > 86_400 * 10**9:
-            self.atime_ns = now
-
-    def changed(self, now: int) -> None:
-        """Note that the bytes have changed."""
-        self.mtime_ns = self.ctime_ns = now
-        self.changes += 1
-
-    def __getstate__(self) -> object:
-        """What pickle and copy keep: a copy has no open handles."""
-        slots = {name: getattr(self, name) for name in (*Inode.__slots__, *RegularFile.__slots__)}
-        return None, {**slots, "opens": 0}
-
-    def release(self) -> None:
-        """One handle fewer."""
-        self.opens -= 1
-        self.unused()
-
-    def unused(self) -> None:
-        """Free the content where neither a link nor a handle is left."""
-        if self.opens == 0 and self.nlink == 0:
-            self.content.free()
 
 
 class Symlink(Inode):
@@ -217,7 +146,7 @@ class Symlink(Inode):
 
     def entry(self, name: str) -> Entry:
         """This link, not what it points to, as it looks under `name`."""
-        return self._entry(name, len(os.fsencode(self.target)), 0, target=self.target)
+        return new_entry(self, name, len(os.fsencode(self.target)), 0, target=self.target)
 
 
 class Special(Inode):
@@ -233,4 +162,44 @@ class Special(Inode):
 
     def entry(self, name: str) -> Entry:
         """This special file as it looks under `name`."""
-        return self._entry(name, 0, 0, rdev=self.rdev)
+        return new_entry(self, name, 0, 0, rdev=self.rdev)
+
+
+def shared(number: int) -> int:
+    """The same number, mostly the same object as for others who have it."""
+    if len(_shared) > _SHARED_MOST:
+        _shared.clear()
+    return _shared.setdefault(number, number)
+
+
+def new_entry(
+    node: Inode,
+    name: str,
+    size: int,
+    blocks: int,
+    version: str | None = None,
+    rdev: int = 0,
+    target: str | None = None,
+) -> Entry:
+    """`node` as it looks under `name`."""
+    return _new(
+        Entry,
+        (
+            name,
+            node.kind,
+            size,
+            node.mtime_ns,
+            node.atime_ns,
+            node.ctime_ns,
+            node.btime_ns,
+            version,
+            node.mode,
+            node.uid,
+            node.gid,
+            node.nlink,
+            rdev,
+            (0, node.ino),
+            target,
+            blocks,
+        ),
+    )

@@ -120,7 +120,8 @@ class MemoryOperations(Storage):
 
     def usage(self) -> Usage:
         """What the contents take, and what they still may: up to the capacity, or to the memory that is available."""
-        used = self._tree.budget.used
+        with self._tree.lock:
+            used = self._tree.budget.measured()
         if self.capacity is not None:
             return Usage(self.capacity, used, max(self.capacity - used, 0))
         import psutil  # only where it is asked for

@@ -14,7 +14,8 @@ from storage.base import RENAME_EXCHANGE, RENAME_NOREPLACE
 from storage.entry import Entry, Kind
 from storage.exceptions import DirectoryNotEmptyError, SuspiciousFileOperation, VersionMismatchError
 from storage.memory.lookup import Lookup, Place, components, fail
-from storage.memory.nodes import Directory, Inode, RegularFile, Special, Symlink
+from storage.memory.nodes import Directory, Inode, Special, Symlink
+from storage.memory.regular import RegularFile
 
 
 class MemoryTree(Lookup):
@@ -23,7 +24,7 @@ class MemoryTree(Lookup):
     def new_file(self, mode: int, uid: int | None, gid: int | None) -> RegularFile:
         """A regular file without a name: `enter()` gives it one, `release()` of its handle frees it otherwise."""
         with self.lock:
-            return RegularFile(self.number(), mode & 0o7777, *_owner(uid, gid), self.now(), self.budget)
+            return RegularFile(self.number(), mode, *_owner(uid, gid), self.now(), self.budget)
 
     def create(self, name: str, mode: int, uid: int | None, gid: int | None) -> RegularFile:
         """A new empty file; FileExistsError."""
@@ -38,7 +39,7 @@ class MemoryTree(Lookup):
         with self.lock:
             place = self._free_place(name)
             now = self.now()
-            self.enter(place, Directory(self.number(), mode & 0o7777, *_owner(uid, gid), now), now)
+            self.enter(place, Directory(self.number(), mode, *_owner(uid, gid), now), now)
 
     def put(self, name: str, node: RegularFile) -> None:
         """Give a nameless file this name; a file that had it is replaced, and leaves its mode and owner to `node`.
@@ -47,7 +48,7 @@ class MemoryTree(Lookup):
         """
         with self.lock:
             place = self.place(name)
-            old = place.node
+            old = place[2]
             if isinstance(old, Directory):
                 fail(errno.EISDIR, name)
             if isinstance(old, RegularFile):
@@ -76,23 +77,25 @@ class MemoryTree(Lookup):
                 fail(errno.EISDIR, source)
             if not isinstance(node, RegularFile):
                 fail(errno.EINVAL, source)
-            if self.place(target).node is node:
+            if self.place(target)[2] is node:
                 return
             twin = self.new_file(node.mode, None, None)
             try:
-                twin.content.copy_from(node.content)
+                twin.copy_from(node)
                 self.put(target, twin)
             except BaseException:
                 twin.unused()
                 raise
 
     def make_directories(self, name: str, mode: int) -> None:
-        """Every directory of `name` that is missing; NotADirectoryError for another thing in the way."""
+        """Make every directory of `name` that is missing; NotADirectoryError for another thing in the way."""
         with self.lock:
+            if isinstance(self.glimpse(name), Directory):
+                return
             parts = components(name)
             for depth in range(1, len(parts) + 1):
                 above = "/".join(parts[:depth])
-                node = self.place(above).node
+                node = self.place(above)[2]
                 if node is None:
                     self.mkdir(above, mode, None, None)
                 elif not isinstance(node, Directory):
@@ -128,7 +131,7 @@ class MemoryTree(Lookup):
         with self.lock:
             place = self._free_place(name)
             now = self.now()
-            self.enter(place, Special(self.number(), mode & 0o7777, *_owner(uid, gid), now, kind, device), now)
+            self.enter(place, Special(self.number(), mode, *_owner(uid, gid), now, kind, device), now)
 
     def link(self, source: str, name: str) -> None:
         """A second name for a file that is no directory; FileExistsError, PermissionError (EPERM)."""
@@ -190,37 +193,35 @@ class MemoryTree(Lookup):
             old_directory, old_leaf, node = self.existing(source)
             place = self.place(target)
             _check_rename(source, target, flags, node, old_directory, place)
-            if place.node is node:
+            over = place[2]
+            if over is node:
                 return  # two links of one file, or one name twice: nothing is to be done, says POSIX
-            if flags & RENAME_EXCHANGE and place.node is not None:
-                self._exchange(Place(old_directory, old_leaf, node), place)
+            if flags & RENAME_EXCHANGE and over is not None:
+                self._exchange((old_directory, old_leaf, node), (place[0], place[1], over))
                 return
             self._detach(old_directory, old_leaf, node)
             self.enter(place, node, self.now())
 
     def enter(self, place: Place, node: Inode, now: int) -> None:
         """Give `node` a name, in place of what had it, at the time `now`."""
-        if place.node is not None:
-            self._remove(*place)
-        directory = place.directory
-        directory.entries[place.leaf] = node
+        directory, leaf, former = place
+        if former is not None:
+            self._remove(directory, leaf, former)
+        directory.entries[leaf] = node
         node.nlink += 1
         if isinstance(node, Directory):
             node.parent = directory
             directory.nlink += 1
         node.ctime_ns = directory.mtime_ns = directory.ctime_ns = now
 
-    def _exchange(self, one: Place, other: Place) -> None:
+    def _exchange(self, one: tuple[Directory, str, Inode], other: tuple[Directory, str, Inode]) -> None:
         for place in (one, other):
-            assert place.node is not None
-            self._detach(place.directory, place.leaf, place.node)
-        for place, node in ((one, other.node), (other, one.node)):
-            assert node is not None
-            self.enter(Place(place.directory, place.leaf, None), node, self.now())
+            self._detach(*place)
+        for (directory, leaf, _), (_, _, node) in ((one, other), (other, one)):
+            self.enter((directory, leaf, None), node, self.now())
 
-    def _remove(self, directory: Directory, leaf: str, node: Inode | None) -> None:
+    def _remove(self, directory: Directory, leaf: str, node: Inode) -> None:
         """Take a link away for good."""
-        assert node is not None
         self._detach(directory, leaf, node)
         if isinstance(node, Directory):
             node.nlink = 0
@@ -239,23 +240,23 @@ class MemoryTree(Lookup):
         if not name:
             fail(errno.EEXIST, name)
         place = self.place(name)
-        if place.node is not None:
+        if place[2] is not None:
             fail(errno.EEXIST, name)
         return place
 
 
 def _owner(uid: int | None, gid: int | None) -> tuple[int, int]:
-    return os.geteuid() if uid is None else uid, os.getegid() if gid is None else gid
+    return (os.geteuid() if uid is None else uid), (os.getegid() if gid is None else gid)
 
 
 def _check_rename(source: str, target: str, flags: int, node: Inode, old_directory: Directory, place: Place) -> None:
     """Raise what rename(2) would."""
-    over = place.node
+    directory, _, over = place
     if flags & RENAME_NOREPLACE and over is not None:
         fail(errno.EEXIST, target)
     if flags & RENAME_EXCHANGE and over is None:
         fail(errno.ENOENT, target)
-    if isinstance(node, Directory) and place.directory.within(node):
+    if isinstance(node, Directory) and directory.within(node):
         fail(errno.EINVAL, target)
     if over is None or over is node:
         return

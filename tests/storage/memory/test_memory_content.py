@@ -14,7 +14,8 @@ from storage import (
     InMemoryStorage,
     StorageFullError,
 )
-from storage.memory import content
+from storage.memory import content, memfd
+from storage.memory.memfd import Memfd
 
 _MIB = 1024**2
 linux_only = pytest.mark.skipif(not hasattr(os, "memfd_create"), reason="memfds are Linux's")
@@ -63,7 +64,7 @@ class TestContent:
                 with pytest.raises(OSError, match="File too large") as caught:
                     operation()
                 assert caught.value.errno == errno.EFBIG
-            monkeypatch.setattr(content.Memfd, "take", lambda: None)
+            monkeypatch.setattr(Memfd, "take", lambda: None)
             with pytest.raises(OSError, match="File too large"):
                 file.truncate(content.BYTEARRAY_MAX + 1)
             assert file.size == 0
@@ -94,8 +95,9 @@ class TestContent:
     def test_half_of_the_descriptors_are_left_to_others(
         self, storage: InMemoryStorage, monkeypatch: pytest.MonkeyPatch
     ) -> None:
-        limit = 2 * (content.Memfd._open + 1)
-        monkeypatch.setattr(content, "_descriptors", lambda: limit)
+        limit = 2 * (len(Memfd._open) + 1)
+        monkeypatch.setattr(Memfd, "most", 0)
+        monkeypatch.setattr(memfd, "_descriptors", lambda: limit)
         big = content.RESIDENT + 1
         with storage.create("one") as one, storage.create("other") as other:
             one.truncate(big)
@@ -105,14 +107,14 @@ class TestContent:
 
     @linux_only
     def test_the_descriptor_goes_with_the_last_name_and_handle(self, storage: InMemoryStorage) -> None:
-        before = content.Memfd._open
+        before = len(Memfd._open)
         with storage.create("f") as file:
             file.truncate(_MIB)
             storage.link("f", "g")
             storage.unlink("f")
             storage.unlink("g")
-            assert content.Memfd._open == before + 1
-        assert content.Memfd._open == before
+            assert len(Memfd._open) == before + 1
+        assert len(Memfd._open) == before
 
     @linux_only
     def test_what_others_write_to_the_descriptor_is_seen(self, storage: InMemoryStorage) -> None:
@@ -199,7 +201,7 @@ class TestCapacity:
 
     def test_no_memory_is_a_full_storage(self, storage: InMemoryStorage, monkeypatch: pytest.MonkeyPatch) -> None:
         storage.capacity = None
-        monkeypatch.setattr(content.Memfd, "take", lambda: None)
+        monkeypatch.setattr(Memfd, "take", lambda: None)
         monkeypatch.setattr(content, "BYTEARRAY_MAX", 2**63)
         with storage.create("f") as file, pytest.raises(StorageFullError):
             file.truncate(2**62)
