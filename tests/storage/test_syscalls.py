@@ -11,7 +11,7 @@ from pathlib import Path
 import pytest
 
 from storage import syscalls
-from storage.syscalls import RESOLVE_BENEATH, openat2, openat2_works, renameat2, set_times
+from storage.syscalls import RESOLVE_BENEATH, fallocate, openat2, openat2_works, renameat2, set_times
 
 linux_only = pytest.mark.skipif(sys.platform != "linux", reason="a Linux system call")
 
@@ -110,3 +110,25 @@ def test_the_times_of_a_link_are_its_own(tmp_path: Path) -> None:
 def test_setting_the_times_of_nothing_is_an_error(tmp_path: Path) -> None:
     with pytest.raises(FileNotFoundError):
         set_times(None, str(tmp_path / "none"), 1, 1)
+
+
+@linux_only
+def test_fallocate_allocates_and_tells_what_is_wrong(tmp_path: Path) -> None:
+    with (tmp_path / "f").open("w+b") as file:
+        try:
+            fallocate(file.fileno(), 0, 1 << 20, 4096)
+        except NotImplementedError:
+            pytest.skip("not on this filesystem")
+        assert os.fstat(file.fileno()).st_size == (1 << 20) + 4096
+        for arguments, code in (((0, 0, 0), errno.EINVAL), ((0, 0, 1 << 62), errno.EFBIG)):
+            with pytest.raises(OSError) as caught:
+                fallocate(file.fileno(), *arguments)
+            assert caught.value.errno == code
+        with pytest.raises(NotImplementedError):
+            fallocate(file.fileno(), 0x8000, 0, 1)
+
+
+def test_a_system_without_fallocate(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    monkeypatch.setattr(syscalls, "_libc", object())
+    with pytest.raises(NotImplementedError):
+        fallocate(0, 0, 0, 1)

@@ -7,7 +7,8 @@ from pathlib import Path
 
 import pytest
 
-from storage import FileSystemStorage
+from storage import ContentFile, FileSystemStorage
+from storage.filesystem import unnamed
 from storage.filesystem.file import LocalFile
 
 
@@ -130,3 +131,34 @@ def test_reopening_goes_below_the_location_too(storage: FileSystemStorage, tmp_p
         file.open()
     assert isinstance(file, LocalFile)
     assert file.closed
+
+
+def test_ranges_see_what_was_written_at_the_cursor(storage: FileSystemStorage) -> None:
+    with storage.open("file", "r+b") as file, storage.open("file", "r+b") as other:
+        file.seek(0, os.SEEK_END)
+        file.write(b"abc")
+        assert (file.seek_hole(0), file.tell()) == (13, 13)
+        file.write(b"d")
+        assert other.read(1) == b"0"  # which reads all of it ahead
+        assert file.copy_range(10, other, 0, 99) == 4
+        assert (other.read(4), other.size) == (b"bcd4", 14)
+
+
+def test_no_range_goes_to_a_file_of_another_kind(storage: FileSystemStorage) -> None:
+    with storage.open("file") as file, pytest.raises(NotImplementedError):
+        file.copy_range(0, ContentFile(b""), 0, 1)
+
+
+@pytest.mark.skipif(not hasattr(os, "O_TMPFILE"), reason="files without a name are Linux's")
+def test_an_unnamed_file_can_be_opened_again_once_it_has_a_name(storage: FileSystemStorage) -> None:
+    with storage.tmpfile("") as file:
+        file.write(b"content")
+        file.link("named")
+    with file.open("rb") as again:
+        assert (again.read(), again.name) == (b"content", storage.path("named"))
+
+
+def test_a_system_without_unnamed_files(storage: FileSystemStorage, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(unnamed, "_O_TMPFILE", 0)
+    with pytest.raises(NotImplementedError):
+        storage.tmpfile("")
