@@ -97,6 +97,12 @@ class ObjectStorage:
         """For tests: the bytes of an object."""
         return self.open(name).read()
 
+    def duplicate(self, key: str, copy: str) -> None:
+        """For tests: what a copy by the server does."""
+        now = datetime.now(UTC).timestamp()
+        statement = "INSERT OR REPLACE INTO objects SELECT ?, content, ? FROM objects WHERE key = ?"
+        self._run(statement, os.fsencode(copy), now, os.fsencode(key))
+
     def keys(self) -> list[str]:
         """For tests: what there is, in order."""
         return [os.fsdecode(key) for (key,) in self._run("SELECT key FROM objects ORDER BY key")]

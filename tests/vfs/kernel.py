@@ -212,6 +212,25 @@ class Verbs:
         with self.at(path) as node:
             return [entry.name for entry in self.filesystem.readdir(node)]
 
+    def allocate(self, fd: int, mode: int, offset: int, length: int) -> None:
+        self.filesystem.allocate(self._open[fd], mode, offset, length)
+
+    def seek(self, fd: int, offset: int, whence: int) -> int:
+        return self.filesystem.seek(self._open[fd], offset, whence)
+
+    def copy_range(self, source: int, offset: int, target: int, target_offset: int, size: int) -> int:
+        return self.filesystem.copy_range(self._open[source], offset, self._open[target], target_offset, size)
+
+    def tmpfile(self, directory: str, mode: int = 0o644, flags: int = os.O_RDWR) -> int:
+        """open(2) with O_TMPFILE."""
+        with self.at(directory) as node:
+            return self._number(self.filesystem.tmpfile(node, mode, flags, self.caller)[2])
+
+    def link_fd(self, fd: int, path: str) -> None:
+        """linkat(2) of /proc/self/fd."""
+        with self.above(path) as (parent, name):
+            self.filesystem.forget(self.filesystem.link(self._open[fd].node, parent, name)[0])
+
     # what tests say often
 
     def put(self, path: str, data: bytes) -> None:
