@@ -50,23 +50,25 @@ class Contents:
                     file.handles += 1
                     return Handle(file, flags, pid)
 
-    def create(self, parent: Node, name: str, mode: int, uid: int | None, gid: int | None) -> Node:
-        """A new file, with its content open; FileExistsError."""
+    def create(self, parent: Node, name: str, mode: int, uid: int | None, gid: int | None) -> tuple[Node, Entry | None]:
+        """A new file, with its content open, and the storage's entry of it if it is there; FileExistsError."""
         if not self.creates:
             content = self.spool.open()
             try:
                 owner = _given(mode=mode, uid=uid, gid=gid)
-                return self.names.add_virtual(
+                node = self.names.add_virtual(
                     parent, name, Kind.FILE, owner, lambda node: SpooledFile(node, self.storage, content, None)
                 )
             except BaseException:
                 content.discard()
                 raise
+            return node, None
         with self.tree.reading(parent) as directory:
             file = self.storage.create(join(directory, name), mode=mode, uid=uid, gid=gid)
-            node = self.names.made(parent, name, file.stat())
+            entry = file.stat()
+            node = self.names.made(parent, name, entry)
             self._adopt(node, InPlaceFile(node, file, writable=True))
-            return node
+            return node, entry
 
     def tmpfile(self, parent: Node, mode: int, uid: int | None, gid: int | None) -> Node:
         """A new file without a name, with its content open; NotImplementedError where the storage has no such files.
@@ -155,7 +157,8 @@ class Contents:
             file.handles -= 1
             last = file.handles == 0
         if last:
-            self.try_store(file)
+            if file.dirty:
+                self.try_store(file)
             self.settle(file.node)
 
     def try_store(self, file: OpenFile) -> bool:

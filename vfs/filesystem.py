@@ -18,12 +18,13 @@ from __future__ import annotations
 import errno
 import os
 import stat
+import time
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from typing import NamedTuple
 
 from storage.base import RENAME_EXCHANGE, RENAME_NOREPLACE, Storage
-from storage.entry import Kind, Usage
+from storage.entry import Entry, Kind, Usage
 from vfs.attributes import Attributes, Policy
 from vfs.callers import Caller, same_process
 from vfs.contents import Contents
@@ -71,6 +72,9 @@ class FileSystem:
         self.tree = self.names.tree
         self.root = self.tree.root
         self._sets_owner = os.geteuid() == 0
+        self._cache_seconds = cache_seconds
+        self._group: tuple[Node | None, float, int | None] = (None, 0.0, None)
+        """The directory that something was last made in, until when (time.monotonic) its group is known, and that."""
 
     # -- nodes
 
@@ -78,12 +82,13 @@ class FileSystem:
         """The node called `name` in `parent` and its attributes; counts one lookup. FileNotFoundError."""
         self.names.check(name)
         while True:
-            node = self.names.find(parent, name)
-            with self.tree.lock:
-                if self.tree.child(parent, name) is node:  # else it was dropped before anybody could count on it
-                    self.tree.remember(node)
-                    break
-        return node, self._shown(node)
+            node, entry = self.names.look_up(parent, name)
+            try:
+                attributes = self._shown(node, entry)
+            except NamelessError:  # it lost its name meanwhile, which may be another's
+                continue
+            if self.tree.remember_child(parent, name, node):  # else it was dropped before anybody could count on it
+                return node, attributes
 
     def forget(self, node: Node, count: int = 1) -> None:
         """Take back `count` lookups of `node`."""
@@ -106,6 +111,7 @@ class FileSystem:
     ) -> Attributes:
         """Change what is not None: permission bits, owner, size in bytes, times in ns; returns the new attributes."""
         self._check_writable()
+        self._group = (None, 0.0, None)
         if size is not None:
             self._truncate(node, size)
         wanted = {"mode": mode, "uid": uid, "gid": gid, "atime_ns": atime_ns, "mtime_ns": mtime_ns}
@@ -143,7 +149,7 @@ class FileSystem:
         mode, uid, gid = self._ownership(parent, mode, caller, directory=True)
         if self.names.real_directories:
             return self._answer(
-                self.names.make(parent, name, lambda path: self.storage.mkdir(path, mode=mode, uid=uid, gid=gid))
+                *self.names.make(parent, name, lambda path: self.storage.mkdir(path, mode=mode, uid=uid, gid=gid))
             )
         attributes = {"mode": mode, "uid": caller.uid, "gid": caller.gid if gid is None else gid}
         return self._answer(self.names.add_virtual(parent, name, Kind.DIRECTORY, attributes))
@@ -178,7 +184,7 @@ class FileSystem:
         def make(path: str) -> None:
             self.storage.mknod(path, mode, rdev, uid=uid, gid=gid)
 
-        return self._answer(self.names.make(parent, name, make, "such files"))
+        return self._answer(*self.names.make(parent, name, make, "such files"))
 
     def symlink(self, parent: Node, name: str, target: str, caller: Caller) -> tuple[Node, Attributes]:
         """Make a symbolic link that points to `target`; counts one lookup."""
@@ -188,7 +194,7 @@ class FileSystem:
         def make(path: str) -> None:
             self.storage.symlink(target, path, uid=uid, gid=gid)
 
-        return self._answer(self.names.make(parent, name, make, "symbolic links"))
+        return self._answer(*self.names.make(parent, name, make, "symbolic links"))
 
     def readlink(self, node: Node) -> str:
         """Where a symbolic link points."""
@@ -210,7 +216,7 @@ class FileSystem:
             source = self.tree.path(node)
             made = self.names.make(parent, name, lambda path: self.storage.link(source, path), "hard links", links=True)
         self.names.touch(node)
-        return self._answer(made)
+        return self._answer(*made)
 
     def unlink(self, parent: Node, name: str) -> None:
         """Take the name of a file that is no directory; an open file lives on until its last release."""
@@ -261,15 +267,15 @@ class FileSystem:
         self._check_writable(name)
         permissions, uid, gid = self._ownership(parent, stat.S_IMODE(mode), caller)
         try:
-            node = self.contents.create(parent, name, permissions, uid, gid)
+            node, entry = self.contents.create(parent, name, permissions, uid, gid)
         except FileExistsError:
             if flags & os.O_EXCL:
                 raise
-            node = self.names.find(parent, name)
+            node, entry = self.names.find(parent, name), None
         else:
             flags &= ~os.O_TRUNC
         handle = self.open(node, flags, caller)
-        return *self._answer(node), handle
+        return *self._answer(node, entry), handle
 
     def tmpfile(self, parent: Node, mode: int, flags: int, caller: Caller) -> tuple[Node, Attributes, Handle]:
         """Make and open a file without a name, which `link()` may give it one. Counts one lookup.
@@ -410,17 +416,23 @@ class FileSystem:
 
     # -- helpers
 
-    def _answer(self, node: Node) -> tuple[Node, Attributes]:
+    def _answer(self, node: Node, entry: Entry | None = None) -> tuple[Node, Attributes]:
         """A node as a verb returns it: one lookup counted, with the attributes that were just learnt."""
-        return self.tree.remember(node), self._shown(node)
+        attributes = self._shown(node, entry)
+        return self.tree.remember(node), attributes
 
-    def _shown(self, node: Node) -> Attributes:
-        return self.policy.attributes(self.names.known(node), node.ino, node.kept)
+    def _shown(self, node: Node, entry: Entry | None) -> Attributes:
+        """The attributes of `node`, of which the storage has just said `entry`."""
+        file = node.file
+        if entry is None or (file is not None and file.dirty):
+            entry = self.names.known(node)
+        return self.policy.attributes(entry, node.ino, node.kept)
 
     def _check_writable(self, *names: str) -> None:
         if self.read_only:
             raise OSError(errno.EROFS, os.strerror(errno.EROFS))
-        self.names.check(*names)
+        for name in names:
+            self.names.check(name)
 
     def _ownership(
         self, parent: Node, mode: int, caller: Caller, *, directory: bool = False
@@ -429,13 +441,22 @@ class FileSystem:
 
         Only root can give files away: for any other daemon the owner is None, which leaves its own.
         """
-        attributes = self.getattr(parent)
-        gid = caller.gid
-        if attributes.mode & stat.S_ISGID:
-            gid = attributes.gid
-            if directory:
-                mode |= stat.S_ISGID
+        gid = self._inherited_group(parent)
+        if gid is None:
+            gid = caller.gid
+        elif directory:
+            mode |= stat.S_ISGID
         return (mode, caller.uid, gid) if self._sets_owner else (mode, None, None)
+
+    def _inherited_group(self, parent: Node) -> int | None:
+        """The group of a set-group-id directory, None for any other; kept for as long as attributes are believed."""
+        directory, until, gid = self._group
+        if directory is parent and time.monotonic() < until:
+            return gid
+        attributes = self.getattr(parent)
+        gid = attributes.gid if attributes.mode & stat.S_ISGID else None
+        self._group = parent, time.monotonic() + self._cache_seconds, gid
+        return gid
 
     def _truncate(self, node: Node, size: int) -> None:
         handle = self.contents.open(node, os.O_WRONLY, 0)

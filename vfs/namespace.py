@@ -7,6 +7,9 @@ or its content is not stored yet. The storage is not asked about such a node.
 What the storage says may be overtaken while it is on its way: by a create, an upload, an unlink of this very mount. So
 each change counts in `Node.changes` of what it changes and of the directory, and an answer that was asked for before
 is used once but not believed for the cache time, nor does it take the place of what was made meanwhile.
+
+A storage that is quick and keeps everything itself (`exact`: memory, local files) is asked each time, and what it said
+of files, of which there may be millions, is not kept.
 """
 
 from __future__ import annotations
@@ -30,6 +33,8 @@ if TYPE_CHECKING:
 
 logger = logging.getLogger("vfs")
 
+_NEVER_A_NAME = frozenset({"", ".", ".."})
+
 
 def join(directory: str, name: str) -> str:
     """The storage's name of `name` in `directory`, "" being the root."""
@@ -49,22 +54,22 @@ class Namespace:
         self.storage = storage
         self.cache_seconds = cache_seconds
         self.name_max = storage.name_max
-        self._forbidden = frozenset(f"/\0{storage.name_forbidden}")
+        self._forbidden = frozenset(storage.name_forbidden) - {"/", "\0"}
         self.real_directories = supports(storage, "mkdir")
-        root = storage.stat("")
-        self.tree = Tree(root, quick=not storage.blocking)
-        self.tree.root.entry = root
+        self.exact = storage.in_place and not cache_seconds
+        self.tree = Tree(storage.stat(""), quick=not storage.blocking)
 
-    def check(self, *names: str) -> None:
+    def check(self, name: str) -> None:
         """OSError (ENAMETOOLONG, EINVAL) for a name that no entry can have."""
-        for name in names:
-            if len(name) > self.name_max or (not name.isascii() and len(os.fsencode(name)) > self.name_max):
-                raise NameTooLongError(name)
-            if not self._is_name(name):
-                raise OSError(errno.EINVAL, "not the name of an entry", name)
+        if len(name) > self.name_max or (not name.isascii() and len(os.fsencode(name)) > self.name_max):
+            raise NameTooLongError(name)
+        if not self._is_name(name):
+            raise OSError(errno.EINVAL, "not the name of an entry", name)
 
     def _is_name(self, name: str) -> bool:
-        return name not in {"", ".", ".."} and self._forbidden.isdisjoint(name)
+        if name in _NEVER_A_NAME or "/" in name or "\0" in name:
+            return False
+        return not self._forbidden or self._forbidden.isdisjoint(name)
 
     # -- what is known
 
@@ -80,40 +85,58 @@ class Namespace:
 
     def find(self, parent: Node, name: str) -> Node:
         """The node called `name` in `parent`; FileNotFoundError, NotADirectoryError below a file."""
+        return self.look_up(parent, name)[0]
+
+    def look_up(self, parent: Node, name: str) -> tuple[Node, Entry | None]:
+        """What `find()` finds, and what the storage said of it; None where there was no need to ask."""
         _require_directory(parent, name)
         while True:
-            known = self.tree.child(parent, name)
-            asked, asked_of_it = _changes(parent, known), _changes(known)
-            if known is not None and (self.is_ahead(known) or known.writer or time.monotonic() < known.expires):
-                return known  # until a change is done, all is as it was
-            if known is None and (parent, name) in self.tree.claims:
+            known = parent.children.get(name)
+            if known is not None and (known.writer or self._is_fresh(known)):
+                return known, None  # until a change is done, all is as it was
+            if known is None and self.tree.claims and (parent, name) in self.tree.claims:
                 with self.tree.changing((parent,), (), ((parent, name),)):
                     continue  # what has come to this name by now
+            asked, asked_of_it = _changes(parent, known), _changes(known)
             try:
                 with self.tree.reading(parent) as directory:
                     entry = self._look(parent, directory, name)
             except (FileNotFoundError, NotADirectoryError):
-                with self.tree.lock:
-                    same = _changes(parent, known) == asked
-                    if known is not None and (known.writer or self.is_ahead(known) or not same):
-                        continue  # while a storage copies or saves, there is nothing at some moments
-                    if same and self.tree.child(parent, name) is known:
-                        self.tree.detach(parent, name)
-                raise
+                if self._is_gone(parent, name, known, asked):
+                    raise
+                continue  # while a storage copies or saves, there is nothing at some moments
             with self.tree.lock:
                 believed = _changes(parent, known) == asked
+                if known is not None and parent.children.get(name) is known and self.tree.shows(known, entry):
+                    known.add_link(parent, name)
+                    self.learn(known, entry, believed=believed)
+                    return known, entry
                 other = self._other_name(known, entry, believed)
                 if (
-                    self.tree.child(parent, name) is known
+                    parent.children.get(name) is known
                     and other is None
                     and not self._is_overtaken(known, asked_of_it, entry)
                 ):
                     node = self.tree.attach(parent, name, entry)
                     self.learn(node, entry, believed=believed)
-                    return node
+                    return node, entry
             if other is not None:
                 with suppress(NamelessError), self.tree.reading(other):
                     pass  # until what is being done to its names is done
+
+    def _is_fresh(self, node: Node) -> bool:
+        """Whether the storage need not be asked about `node`."""
+        return self.is_ahead(node) or (node.expires > 0.0 and time.monotonic() < node.expires)
+
+    def _is_gone(self, parent: Node, name: str, known: Node | None, asked: int) -> bool:
+        """Whether there is nothing under a name, as the storage says; then `known` loses it."""
+        with self.tree.lock:
+            same = _changes(parent, known) == asked
+            if known is not None and (known.writer or self.is_ahead(known) or not same):
+                return False
+            if same and parent.children.get(name) is known and (known is not None or not parent.lookups):
+                self.tree.detach(parent, name)
+            return True
 
     def find_or_none(self, parent: Node, name: str) -> Node | None:
         """The node called `name` in `parent`, None when there is none."""
@@ -123,28 +146,41 @@ class Namespace:
             return None
 
     def known(self, node: Node) -> Entry:
-        """What was last learnt of `node`, brought forward by its open file; asks the storage only if it never did."""
-        entry, file = node.entry if node.entry is not None else self._ask(node), node.file
+        """What was last learnt of `node`, brought forward by its open file; asks the storage if nothing is kept."""
+        entry, file = node.entry, node.file
+        if entry is None:
+            entry = self._of_open_file(node) or self._ask(node)
         return file.entry(entry) if file is not None and file.dirty else entry
 
     def current(self, node: Node) -> Entry:
         """What is true of `node` now, within the cache time; ESTALE when its name shows another file."""
+        entry = self._of_open_file(node)
+        if entry is not None:
+            return entry
         file = node.file
         if node.parent is None and node is not self.tree.root:
-            entry = file.entry(node.entry) if file is not None else self.known(node)
-            return entry if file is not None and file.knows_links else entry._replace(nlink=0)
-        if self.is_ahead(node) or time.monotonic() < node.expires:
+            return (file.entry(node.entry) if file is not None else self.known(node))._replace(nlink=0)
+        if self._is_fresh(node):
             return self.known(node)
         entry = self._ask(node)
         return file.entry(entry) if file is not None and file.dirty else entry
+
+    def _of_open_file(self, node: Node) -> Entry | None:
+        """What an open file that is written in place says of itself; None without one."""
+        file = node.file
+        if file is None or not file.knows_links:
+            return None
+        with file.lock:
+            return file.entry(node.entry) if node.file is file else None  # closed while we looked
 
     def learn(self, node: Node, entry: Entry, *, believed: bool = True) -> None:
         """Take over what the storage said of `node`; times that the mount kept fall to a change from outside.
 
         What is not `believed`, because something was changed since it was asked for, is asked again next time.
         """
-        old = node.entry
-        kept = node.kept
+        if self.exact and node.kind is not Kind.DIRECTORY:
+            return
+        old, kept = node.entry, node.kept
         if kept is not None and old is not None and (old.version, old.size) != (entry.version, entry.size):
             kept.atime_ns = kept.mtime_ns = kept.ctime_ns = None
         node.entry = entry
@@ -197,8 +233,10 @@ class Namespace:
 
     def make(
         self, parent: Node, name: str, make: Callable[[str], None], what: str = "", *, links: bool = False
-    ) -> Node:
-        """The node for what `make(path)` makes; where the storage has no `what`, OSError (EPERM) as POSIX asks.
+    ) -> tuple[Node, Entry]:
+        """The node for what `make(path)` makes, and the storage's entry of it.
+
+        Where the storage has no `what`, OSError (EPERM) as POSIX asks.
 
         `links` says that it is one more name for something.
         """
@@ -212,7 +250,8 @@ class Namespace:
                 make(path)
             except NotImplementedError as error:
                 raise PermissionError(errno.EPERM, f"this storage has no {what}", path) from error
-            return self.made(parent, name, self.storage.stat(path), links=links)
+            entry = self.storage.stat(path)
+            return self.made(parent, name, entry, links=links), entry
 
     def made(self, parent: Node, name: str, entry: Entry, *, links: bool = False) -> Node:
         """The node for what the mount has just made in the storage; see `make()`."""
@@ -348,9 +387,9 @@ class Namespace:
 
     def _look(self, parent: Node, directory: str, name: str) -> Entry:
         """The storage's entry, from the listing of `parent` if that is fresh."""
-        listing = self._fresh_listing(parent)
+        listing = self._fresh_listing(parent) if parent.listing is not None else None
         if listing is None:
-            return self.storage.stat(join(directory, name))
+            return self.storage.stat(f"{directory}/{name}" if directory else name)
         if name not in listing:
             raise FileNotFoundError(errno.ENOENT, os.strerror(errno.ENOENT), name)
         return listing[name]
@@ -374,9 +413,9 @@ class Namespace:
         return node.listing if node.listing is not None and time.monotonic() < node.listing_expires else None
 
 
-def _changes(*nodes: Node | None) -> int:
-    """How often the mount has changed any of `nodes`."""
-    return sum(node.changes for node in nodes if node is not None)
+def _changes(node: Node | None, other: Node | None = None) -> int:
+    """How often the mount has changed either node."""
+    return (node.changes if node is not None else 0) + (other.changes if other is not None else 0)
 
 
 def _require_directory(parent: Node, name: str) -> None:

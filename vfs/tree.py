@@ -283,6 +283,15 @@ class Tree:
             self._idle.pop(node, None)
             return node
 
+    def remember_child(self, parent: Node, name: str, node: Node) -> bool:
+        """Count one more lookup of `node`, unless the name has gone to another meanwhile; whether it was counted."""
+        with self.lock:
+            if parent.children.get(name) is not node:
+                return False
+            node.lookups += 1
+            self._idle.pop(node, None)
+            return True
+
     def forget(self, node: Node, count: int = 1) -> None:
         """Take back `count` lookups."""
         with self.lock:

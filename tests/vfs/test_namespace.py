@@ -62,7 +62,7 @@ def test_what_a_storage_supports() -> None:
 @pytest.mark.parametrize("name", ["", ".", "..", "a/b", "a\0b"])
 def test_what_no_entry_can_be_called(name: str) -> None:
     with pytest.raises(OSError) as caught:
-        Namespace(InMemoryStorage(), 0.0).check("fine", name)
+        Namespace(InMemoryStorage(), 0.0).check(name)
     assert caught.value.errno == errno.EINVAL
 
 
