@@ -18,7 +18,7 @@ from storage.api import Content
 from storage.conf import setting_changed, settings
 from storage.deconstruct import deconstructible
 from storage.entry import Entry
-from storage.exceptions import FileInTheWayError
+from storage.exceptions import FileInTheWayError, SuspiciousFileOperation
 from storage.files import File
 from storage.memory.file import MemoryFile
 from storage.memory.lookup import fail
@@ -107,9 +107,10 @@ class InMemoryStorage(StorageSettingsMixin, MemoryOperations):
 
     def _node_to_read(self, name: str) -> tuple[str, Inode]:
         """The name in the tree, and the inode (the lock is held)."""
-        node = self._tree.glimpse(name)
-        if node is not None and not isinstance(node, Symlink):
-            return name, node
+        with contextlib.suppress(OSError, SuspiciousFileOperation):
+            node = self._tree.find(name)
+            if not isinstance(node, Symlink):
+                return name, node
         return self._followed(self._plain(name))
 
     def _node_to_write(self, plain: str, *, exclusively: bool) -> tuple[str, Inode, bool]:

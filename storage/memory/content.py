@@ -70,11 +70,8 @@ class Content(Inode):
 
     __slots__ = ("budget", "data")
 
-    def __init__(self, ino: int, mode: int, uid: int, gid: int, now: int, budget: Budget) -> None:
-        """An empty one, on the account of `budget`."""
-        Inode.__init__(self, ino, mode, uid, gid, now)
-        self.budget = budget
-        self.data: bytes | bytearray | Memfd = b""
+    budget: Budget
+    data: bytes | bytearray | Memfd
 
     @property
     def size(self) -> int:

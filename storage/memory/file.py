@@ -31,7 +31,7 @@ _PEEK = 8192
 class Hold:
     """A hold on an inode, which lives until `_let_go()`; what can be done with it needs no cursor and moves none."""
 
-    _inode: RegularFile | None
+    _inode: RegularFile | None = None
     _told: str
     """The name under which the storage's subscribers are told of changes."""
 
@@ -232,7 +232,7 @@ class MemoryFile(Hold, File):
         self._let_go()
 
     def __del__(self) -> None:
-        if self.__dict__.get("_inode") is not None:
+        if self._inode is not None:
             self._let_go()
 
     def __getstate__(self) -> NoReturn:

@@ -60,31 +60,15 @@ class Lookup:
 
     def find(self, name: str) -> Inode:
         """The inode called `name`; FileNotFoundError, NotADirectoryError."""
-        node = self.glimpse(name)
-        return self._missed(name) if node is None else node
-
-    def glimpse(self, name: str) -> Inode | None:
-        """The inode called `name`, or None where there is nothing, whatever the reason."""
-        # What a name may be need not be asked: nothing that it may not be is in any directory.
+        # What is no name need not be asked first: it is in no directory.
         node: Inode = self.root
         try:
             if name:
                 for part in name.split("/"):
                     node = node.entries[part]
         except KeyError:
-            return None
-        return node
-
-    def _missed(self, name: str) -> Inode:
-        """Raise what the matter is with a name that leads to nothing."""
-        node: Inode = self.root
-        for part in components(name):
-            if not isinstance(node, Directory):
-                fail(errno.ENOTDIR, name)
-            child = node.entries.get(part)
-            if child is None:
-                fail(errno.ENOENT, name)
-            node = child
+            components(name)
+            fail(errno.ENOENT if isinstance(node, Directory) else errno.ENOTDIR, name)
         return node
 
     def find_directory(self, name: str) -> Directory:
@@ -97,12 +81,14 @@ class Lookup:
     def place(self, name: str) -> Place:
         """Where `name` is or would be, which is nowhere for the root: OSError (EBUSY)."""
         above, slash, leaf = name.rpartition("/")
-        directory = self.glimpse(above)
-        if not isinstance(directory, Directory) or not leaf or (slash and not above):
-            components(name)  # a name that may not be is the better error
-            if not name:
-                fail(errno.EBUSY, name)
-            directory = self.find_directory(above)
+        if not leaf or (slash and not above):
+            components(name)
+            fail(errno.EBUSY, name)
+        try:
+            directory = self.find_directory(above) if above else self.root
+        except OSError:
+            components(name)  # the better error
+            raise
         node = directory.entries.get(leaf)
         if node is None and not (leaf.isascii() and len(leaf) <= _NAME_MAX and "\0" not in leaf and leaf not in _DOTS):
             components(name)
@@ -147,7 +133,7 @@ class Lookup:
     def stat(self, name: str) -> Entry:
         """What is known of `name`; "" is the root."""
         with self.lock:
-            return self.find(name).entry(name[name.rfind("/") + 1 :])
+            return self.find(name).entry(name.rpartition("/")[2])
 
     def scandir(self, name: str) -> Iterator[Entry]:
         """The entries of a directory as it is now; what goes away meanwhile is left out."""

@@ -10,6 +10,7 @@ There may be millions, so they are kept small: equal numbers are one object, and
 from __future__ import annotations
 
 import errno
+import functools
 import os
 from collections.abc import Mapping
 from types import MappingProxyType
@@ -24,8 +25,6 @@ _XATTR_VALUE_MAX = 64 * 1024
 _ENOATTR: int = getattr(errno, "ENOATTR", errno.ENODATA)
 _DIRECTORY_SIZE = 4096
 _MODES = tuple(range(0o10000))
-_SHARED_MOST = 1000
-_shared: dict[int, int] = {}
 _new = tuple.__new__  # a third less time than Entry(...), and every stat() makes one
 
 
@@ -43,8 +42,8 @@ class Inode:
         """An inode without a name."""
         self.ino = ino
         self.mode = _MODES[mode & 0o7777]
-        self.uid = shared(uid)
-        self.gid = shared(gid)
+        self.uid = uid
+        self.gid = gid
         self.nlink = 0
         self.atime_ns = self.mtime_ns = self.ctime_ns = self.btime_ns = now
         self.xattrs: dict[str, bytes] | None = None
@@ -66,9 +65,9 @@ class Inode:
     ) -> None:
         """Change what is not None; the time of the change is noted even where nothing is."""
         if uid is not None:
-            self.uid = shared(uid)
+            self.uid = _shared(uid)
         if gid is not None:
-            self.gid = shared(gid)
+            self.gid = _shared(gid)
         if mode is not None:
             self.mode = _MODES[mode & 0o7777]
         if atime_ns is not None:
@@ -165,11 +164,15 @@ class Special(Inode):
         return new_entry(self, name, 0, 0, rdev=self.rdev)
 
 
-def shared(number: int) -> int:
+def owner(uid: int | None, gid: int | None) -> tuple[int, int]:
+    """The owner and the group of a new inode: those given, else the process's."""
+    return _shared(os.geteuid() if uid is None else uid), _shared(os.getegid() if gid is None else gid)
+
+
+@functools.lru_cache(maxsize=1024)
+def _shared(number: int) -> int:
     """The same number, mostly the same object as for others who have it."""
-    if len(_shared) > _SHARED_MOST:
-        _shared.clear()
-    return _shared.setdefault(number, number)
+    return number
 
 
 def new_entry(

@@ -30,7 +30,9 @@ class RegularFile(Content):
 
     def __init__(self, ino: int, mode: int, uid: int, gid: int, now: int, budget: Budget) -> None:
         """An empty one, without names or handles."""
-        Content.__init__(self, ino, mode, uid, gid, now, budget)
+        Inode.__init__(self, ino, mode, uid, gid, now)
+        self.budget = budget
+        self.data = b""
         self.opens = 0
         self.changes = 0
 
@@ -118,7 +120,7 @@ class RegularFile(Content):
 
     def unused(self) -> None:
         """Free the content where neither a link nor a handle is left."""
-        if self.opens == 0 and self.nlink == 0:
+        if self.opens == 0 and self.nlink == 0 and self.data:
             self.free()
 
     def _linger(self, memfd: Memfd) -> None:

@@ -14,7 +14,7 @@ from storage.base import RENAME_EXCHANGE, RENAME_NOREPLACE
 from storage.entry import Entry, Kind
 from storage.exceptions import DirectoryNotEmptyError, SuspiciousFileOperation, VersionMismatchError
 from storage.memory.lookup import Lookup, Place, components, fail
-from storage.memory.nodes import Directory, Inode, Special, Symlink
+from storage.memory.nodes import Directory, Inode, Special, Symlink, owner
 from storage.memory.regular import RegularFile
 
 
@@ -24,14 +24,15 @@ class MemoryTree(Lookup):
     def new_file(self, mode: int, uid: int | None, gid: int | None) -> RegularFile:
         """A regular file without a name: `enter()` gives it one, `release()` of its handle frees it otherwise."""
         with self.lock:
-            return RegularFile(self.number(), mode, *_owner(uid, gid), self.now(), self.budget)
+            return RegularFile(self.number(), mode, *owner(uid, gid), self.now(), self.budget)
 
     def create(self, name: str, mode: int, uid: int | None, gid: int | None) -> RegularFile:
         """A new empty file; FileExistsError."""
         with self.lock:
             place = self._free_place(name)
-            node = self.new_file(mode, uid, gid)
-            self.enter(place, node, node.btime_ns)
+            now = self.now()
+            node = RegularFile(self.number(), mode, *owner(uid, gid), now, self.budget)
+            self.enter(place, node, now)
             return node
 
     def mkdir(self, name: str, mode: int, uid: int | None, gid: int | None) -> None:
@@ -39,7 +40,7 @@ class MemoryTree(Lookup):
         with self.lock:
             place = self._free_place(name)
             now = self.now()
-            self.enter(place, Directory(self.number(), mode, *_owner(uid, gid), now), now)
+            self.enter(place, Directory(self.number(), mode, *owner(uid, gid), now), now)
 
     def put(self, name: str, node: RegularFile) -> None:
         """Give a nameless file this name; a file that had it is replaced, and leaves its mode and owner to `node`.
@@ -90,8 +91,6 @@ class MemoryTree(Lookup):
     def make_directories(self, name: str, mode: int) -> None:
         """Make every directory of `name` that is missing; NotADirectoryError for another thing in the way."""
         with self.lock:
-            if isinstance(self.glimpse(name), Directory):
-                return
             parts = components(name)
             for depth in range(1, len(parts) + 1):
                 above = "/".join(parts[:depth])
@@ -112,7 +111,7 @@ class MemoryTree(Lookup):
         with self.lock:
             place = self._free_place(name)
             now = self.now()
-            self.enter(place, Symlink(self.number(), *_owner(uid, gid), now, target), now)
+            self.enter(place, Symlink(self.number(), *owner(uid, gid), now, target), now)
 
     def mknod(self, name: str, mode: int, rdev: int, uid: int | None, gid: int | None) -> None:
         """A new special or regular file, as the S_IFMT bits of `mode` say (none: regular); PermissionError, EINVAL."""
@@ -131,7 +130,7 @@ class MemoryTree(Lookup):
         with self.lock:
             place = self._free_place(name)
             now = self.now()
-            self.enter(place, Special(self.number(), mode, *_owner(uid, gid), now, kind, device), now)
+            self.enter(place, Special(self.number(), mode, *owner(uid, gid), now, kind, device), now)
 
     def link(self, source: str, name: str) -> None:
         """A second name for a file that is no directory; FileExistsError, PermissionError (EPERM)."""
@@ -243,10 +242,6 @@ class MemoryTree(Lookup):
         if place[2] is not None:
             fail(errno.EEXIST, name)
         return place
-
-
-def _owner(uid: int | None, gid: int | None) -> tuple[int, int]:
-    return (os.geteuid() if uid is None else uid), (os.getegid() if gid is None else gid)
 
 
 def _check_rename(source: str, target: str, flags: int, node: Inode, old_directory: Directory, place: Place) -> None:
