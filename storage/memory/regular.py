@@ -16,7 +16,8 @@ from storage.memory.content import RESIDENT, Budget, Content
 from storage.memory.memfd import Memfd
 from storage.memory.nodes import Inode, new_entry
 
-_LINGERING = 256
+LINGERING = 256
+"""How many closed files may stay memfds: some are opened again soon, or deleted."""
 _TICK = 10_000_000
 _DAY = 86_400 * 10**9
 
@@ -133,7 +134,7 @@ class RegularFile(Content):
             memfd.waits = True
             closed.append(self)
         for _ in range(2):
-            if len(closed) > min(_LINGERING, Memfd.most // 2):
+            if len(closed) > min(LINGERING, Memfd.most // 2):
                 closed.popleft().come_back()
 
     def come_back(self) -> None:
