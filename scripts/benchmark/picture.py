@@ -25,7 +25,7 @@ WORKS = (
 )
 
 WIDTH, LEFT, RIGHT, TOP = 900, 230, 60, 78
-BAR, GAP = 9, 14
+BAR, GAP = 10, 14
 """The height of a bar, and the room between two groups."""
 
 STYLE = """
@@ -54,13 +54,14 @@ class Axis:
 
     def ticks(self) -> Iterator[float]:
         """The powers of ten within."""
-        return (10.0**power for power in range(round(math.log10(self.low)), round(math.log10(self.high)) + 1))
+        first, last = math.ceil(math.log10(self.low) - 1e-9), math.floor(math.log10(self.high) + 1e-9)
+        return (10.0**power for power in range(first, last + 1))
 
 
 def axis_of(ratios: Sequence[float]) -> Axis:
-    """The axis of whole powers of ten that holds all ratios, and 1."""
-    low, high = min(*ratios, 1.0, 0.5), max(*ratios, 1.0, 2.0)
-    return Axis(10.0 ** math.floor(math.log10(low)), 10.0 ** math.ceil(math.log10(high)))
+    """The axis of whole halves of powers of ten that holds all ratios, and 1 with some room for words."""
+    low, high = min(*ratios, 0.5), max(*ratios, 2.0)
+    return Axis(10.0 ** (math.floor(2 * math.log10(low)) / 2), 10.0 ** (math.ceil(2 * math.log10(high)) / 2))
 
 
 def draw(samples: Samples, machine: str) -> str:

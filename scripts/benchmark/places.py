@@ -7,6 +7,7 @@ import json
 import os
 import pwd
 import shutil
+import signal
 import socket
 import stat
 import subprocess
@@ -153,25 +154,35 @@ class Ours(Place):
         self.pid = self._record()["pid"]
 
     def stop(self) -> None:
-        """`vfs unmount`."""
-        self._vfs("unmount", str(self.path))
+        """`vfs unmount`; by force where that fails, and WorkError."""
+        try:
+            self._vfs("unmount", str(self.path))
+        except WorkError:
+            subprocess.run(["umount", "-l", str(self.path)], stderr=subprocess.DEVNULL, check=False)
+            if self.pid is not None:
+                with contextlib.suppress(ProcessLookupError):
+                    os.kill(self.pid, signal.SIGKILL)
+            raise
 
     def _vfs(self, *words: str) -> None:
         """`vfs WORDS` by the place's user; WorkError with what it says."""
         command = [_python_for(self.user), "-m", "vfs", *words]
-        done = subprocess.run(
-            command,
-            env=self.environment,
-            cwd="/",
-            user=self.user.uid,
-            group=self.user.gid,
-            extra_groups=[] if self.user is not ROOT else None,
-            stdin=subprocess.DEVNULL,
-            capture_output=True,
-            text=True,
-            timeout=START_SECONDS,
-            check=False,
-        )
+        try:
+            done = subprocess.run(
+                command,
+                env=self.environment,
+                cwd="/",
+                user=self.user.uid,
+                group=self.user.gid,
+                extra_groups=[] if self.user is not ROOT else None,
+                stdin=subprocess.DEVNULL,
+                capture_output=True,
+                text=True,
+                timeout=START_SECONDS,
+                check=False,
+            )
+        except subprocess.TimeoutExpired as error:
+            raise WorkError(f"vfs {words[0]}: no end after {START_SECONDS:.0f} s") from error
         if done.returncode != 0:
             raise WorkError(f"vfs {' '.join(words)}: {done.stderr.strip()}")
 
@@ -198,12 +209,15 @@ class Ours(Place):
         raise WorkError(f"the daemon at {self.path} has left no record")
 
     def status(self) -> dict[str, Any]:
-        """What the daemon says of itself, as `vfs status --json` shows it."""
-        with socket.socket(socket.AF_UNIX) as connection:
-            connection.settimeout(START_SECONDS)
-            connection.connect(self._record()["socket"])
-            connection.sendall(b"status\n")
-            answer: dict[str, Any] = json.loads(b"".join(iter(lambda: connection.recv(65536), b"")))
+        """What the daemon says of itself, as `vfs status --json` shows it. WorkError."""
+        try:
+            with socket.socket(socket.AF_UNIX) as connection:
+                connection.settimeout(START_SECONDS)
+                connection.connect(self._record()["socket"])
+                connection.sendall(b"status\n")
+                answer: dict[str, Any] = json.loads(b"".join(iter(lambda: connection.recv(65536), b"")))
+        except (OSError, ValueError) as error:
+            raise WorkError(f"the daemon does not tell its status: {error}") from error
         return answer
 
     def counts(self) -> Mapping[str, int]:

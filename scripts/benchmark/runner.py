@@ -32,6 +32,7 @@ PIECES: tuple[type[Piece], ...] = (
 """All of them, in the order in which they are done."""
 MOUNT = "mount"
 """What the time from the command to the answering mount is called among the works."""
+UNMOUNT = "unmount"
 SEEDED: dict[str, type[files.Listing] | type[data.Random]] = {"listing": files.Listing, "random": data.RandomRead}
 """Groups whose files stay from round to round, and are laid into the folder behind a mount before it is mounted."""
 
@@ -63,24 +64,32 @@ class Runner:
     def round(self) -> None:
         """One round over all places."""
         with contextlib.ExitStack() as mounts:
-            opened = [place for place in self.places if self._open(place, mounts)]
+            opened = [place for place in self.places if self._start(place, mounts)]
             for group in dict.fromkeys(piece.group for piece in self.pieces):
                 for place in opened:
                     if self.can(place, group):
                         self._do_group(place, group)
 
-    def _open(self, place: Place, mounts: contextlib.ExitStack) -> bool:
+    def _start(self, place: Place, mounts: contextlib.ExitStack) -> bool:
+        """Mount it, to be unmounted with the rest; whether it could be."""
         self.tell(place.name, MOUNT)
         try:
             self._seed(place)
-            mounts.enter_context(place.opened())
+            place.start()
+            mounts.callback(self._stop, place)
+            if place.mount_seconds is not None:
+                cpu = None if place.pid is None else cpu_seconds(place.pid)
+                self.samples.samples.append(Sample(place.name, MOUNT, 1, place.mount_seconds, cpu))
         except WorkError as error:
             self._fail(place, MOUNT, error)
             return False
-        if place.mount_seconds is not None:
-            cpu = None if place.pid is None else cpu_seconds(place.pid)
-            self.samples.samples.append(Sample(place.name, MOUNT, 1, place.mount_seconds, cpu))
         return True
+
+    def _stop(self, place: Place) -> None:
+        try:
+            place.stop()
+        except WorkError as error:
+            self._fail(place, UNMOUNT, error)
 
     def _seed(self, place: Place) -> None:
         """Lay into the folder behind the mount what is to be listed and read, where there is such a folder."""
@@ -93,9 +102,12 @@ class Runner:
                 call(SEEDED[group](behind, self.sizes, self.tree).fill, place.user)
 
     def _do_group(self, place: Place, group: str) -> None:
+        """The pieces in their order; what has failed in an earlier round is not tried again, for it may have hung."""
         pieces = [piece for piece in self.pieces if piece.group == group]
         for piece in pieces:
             self.tell(place.name, piece.name)
+            if self.samples.failed(place.name, piece.name):
+                continue
             try:
                 self.samples.samples.append(self._do(place, piece))
             except WorkError as error:
@@ -103,7 +115,7 @@ class Runner:
         if group not in SEEDED:
             with contextlib.suppress(WorkError):  # whatever could not be done there has been told
                 call(lambda: pieces[0].clean(place.path), place.user)
-            self._settle(place)
+                self._settle(place)
 
     def _do(self, place: Place, piece: type[Piece]) -> Sample:
         """One sample. WorkError."""
@@ -129,10 +141,7 @@ class Runner:
     def _meter(self, place: Place) -> tuple[float, dict[str, int]]:
         """The daemon's CPU time and counts; WorkError when it has died."""
         counts = dict(place.counts())
-        try:
-            return (0.0 if place.pid is None else cpu_seconds(place.pid)), counts
-        except ProcessLookupError as error:
-            raise WorkError("its daemon has died") from error
+        return (0.0 if place.pid is None else cpu_seconds(place.pid)), counts
 
     def _fail(self, place: Place, work: str, error: WorkError) -> None:
         if not self.samples.failed(place.name, work):

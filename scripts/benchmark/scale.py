@@ -167,7 +167,7 @@ class Scale:
                 f"forgotten: {left / self.files:.0f} bytes a file, {kept:,} nodes"
             )
             yield Limit("memory of an empty file", left / self.files, 700, "bytes")
-            yield Limit("nodes left after forget", kept, MEASURE, "nodes")
+            yield Limit("nodes that the forgets have left", kept / nodes, 0.05, "of all")
             yield self.idle("idle, full")
 
     def ready(self) -> Limit:

@@ -146,14 +146,14 @@ def drop_caches(*, dirty: bool) -> None:
 
 
 def cpu_seconds(pid: int) -> float:
-    """The CPU time of a process, threads that have ended included; ProcessLookupError.
+    """The CPU time of a process, threads that have ended included; WorkError when there is no such process.
 
     clock_getcpuclockid(3) makes this clock's number of a process id; it counts nanoseconds, where /proc has ticks.
     """
     try:
         return time.clock_gettime((~pid << 3) | 2)
     except OSError as error:
-        raise ProcessLookupError(pid) from error
+        raise WorkError(f"the daemon {pid} has died") from error
 
 
 def settle(pids: list[int], *, longest: float = 3.0) -> None:
