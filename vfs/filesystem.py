@@ -21,28 +21,21 @@ import stat
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
-from typing import NamedTuple
 
 from storage.base import RENAME_EXCHANGE, RENAME_NOREPLACE, Storage
 from storage.entry import Entry, Kind, Usage
 from vfs.attributes import Attributes, Policy
 from vfs.callers import Caller, same_process
 from vfs.contents import Contents
+from vfs.listing import DirectoryEntry, Listing
 from vfs.namespace import Namespace
 from vfs.openfile import Handle
-from vfs.renaming import check_rename, is_stored, rename_stored, unlink_stored
+from vfs.renaming import Changing, check_rename, is_stored, rename_stored, unlink_stored
 from vfs.spool import Spool
 from vfs.tree import NamelessError, Node
 
 UNKNOWN_SIZE = 1 << 50
 """Bytes shown as the size of a storage that does not know its own and was given none: 1 PiB."""
-
-
-class DirectoryEntry(NamedTuple):
-    """One line of a listing; `attributes` costs no request of its own."""
-
-    name: str
-    attributes: Attributes
 
 
 class FileSystem:
@@ -127,21 +120,26 @@ class FileSystem:
 
     def readdir(self, node: Node) -> list[DirectoryEntry]:
         """A snapshot of the entries of a directory, without "." and ".."."""
+        listing = Listing(self.names, self.policy, node)
         before = self.names.children_ahead(node)
         entries = self.names.listing(node)
         ahead = self.names.children_ahead(node)
         # What was stored while the storage made its list may have been absent for a moment.
         ahead |= {name: child for name, child in before.items() if self.tree.child(node, name) is child}
-        found = [
-            DirectoryEntry(name, self.policy.attributes(self.names.known(child), child.ino, child.kept))
-            for name, child in ahead.items()
-        ]
-        for name, entry in entries.items():
-            if name not in ahead:
-                known = self.tree.child(node, name)
-                ino, kept = (known.ino, known.kept) if known is not None else (self.tree.ino(node, entry), None)
-                found.append(DirectoryEntry(name, self.policy.attributes(entry, ino, kept)))
+        found = [DirectoryEntry(listing, name, self.names.known(child), child) for name, child in ahead.items()]
+        found += [DirectoryEntry(listing, name, entry) for name, entry in entries.items() if name not in ahead]
         return found
+
+    def adopt(self, parent: Node, line: DirectoryEntry) -> tuple[Node, Attributes]:
+        """`lookup()` of what `readdir(parent)` has listed; it asks the storage only if there may be news of it.
+
+        Counts one lookup. FileNotFoundError.
+        """
+        entry = line.news()
+        node = self.names.adopt(parent, line.name, entry) if entry is not None else None
+        if node is None:
+            return self.lookup(parent, line.name)
+        return self._answer(node, entry)
 
     def mkdir(self, parent: Node, name: str, mode: int, caller: Caller) -> tuple[Node, Attributes]:
         """Make a directory with the permission bits `mode`, for `caller`; counts one lookup."""
@@ -157,7 +155,7 @@ class FileSystem:
     def rmdir(self, parent: Node, name: str) -> None:
         """Remove an empty directory; DirectoryNotEmptyError, NotADirectoryError."""
         self._check_writable(name)
-        with self._changing((parent, name)) as (node,):
+        with Changing(self.names, (parent, name)) as (node,):
             assert node is not None
             if not node.is_dir:
                 raise NotADirectoryError(errno.ENOTDIR, os.strerror(errno.ENOTDIR), name)
@@ -221,7 +219,7 @@ class FileSystem:
     def unlink(self, parent: Node, name: str) -> None:
         """Take the name of a file that is no directory; an open file lives on until its last release."""
         self._check_writable(name)
-        with self._changing((parent, name)) as (node,):
+        with Changing(self.names, (parent, name), trusting=True) as (node,):
             assert node is not None
             if node.is_dir:
                 raise IsADirectoryError(errno.EISDIR, os.strerror(errno.EISDIR), name)
@@ -241,7 +239,7 @@ class FileSystem:
             raise OSError(errno.EINVAL, "unknown rename flags")
         if flags == RENAME_EXCHANGE:
             self._store((parent, name), (new_parent, new_name))
-        with self._changing((parent, name), (new_parent, new_name)) as (node, target):
+        with Changing(self.names, (parent, name), (new_parent, new_name), trusting=not flags) as (node, target):
             assert node is not None
             if node is target and flags != RENAME_NOREPLACE:
                 return  # two names of one file: POSIX says that nothing happens
@@ -475,20 +473,6 @@ class FileSystem:
                 yield path
         except NamelessError as error:
             raise OSError(errno.ESTALE, os.strerror(errno.ESTALE)) from error
-
-    @contextmanager
-    def _changing(self, *places: tuple[Node, str]) -> Iterator[list[Node | None]]:
-        """A block that alone changes these names and uses their nodes, which it is given.
-
-        FileNotFoundError without the first. A name may have gone to another node while the lease was waited for: then
-        all is looked up again.
-        """
-        while True:
-            found = [self.names.find(*places[0]), *(self.names.find_or_none(*place) for place in places[1:])]
-            with self.tree.changing((parent for parent, _ in places), found, places):
-                if all(self.tree.child(*place) is node for place, node in zip(places, found, strict=True)):
-                    yield found
-                    return
 
     def _store(self, *places: tuple[Node, str]) -> None:
         """Store what is pending under these names."""

@@ -2,8 +2,8 @@
 
 A shared lease on a node covers it and all above it; an exclusive one covers a node whose name is about to change
 (rename, unlink, rmdir). Names are claimed by who changes what they stand for, since what is known of them is no node's
-to guard: a rename may be a copy that takes its time, to a name that nothing has yet. All leases of a call are taken at once or not at all, so two calls cannot wait for
-each other.
+to guard: a rename may be a copy that takes its time, to a name that nothing has yet. All leases of a call are taken at
+once or not at all, so two calls cannot wait for each other.
 
 Fairness. Uploads below a directory may follow each other without a gap, and its rename would never come to its turn. So
 who wants a lease waits also behind those that came before and want a node of it exclusively. A thread that has a lease

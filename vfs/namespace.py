@@ -80,6 +80,8 @@ class Namespace:
 
     def children_ahead(self, node: Node) -> dict[str, Node]:
         """What the mount knows more of than the storage does, of the entries of a directory."""
+        if self.exact:
+            return {}
         with self.tree.lock:
             return {name: child for name, child in node.children.items() if self.is_ahead(child)}
 
@@ -123,6 +125,16 @@ class Namespace:
             if other is not None:
                 with suppress(NamelessError), self.tree.reading(other):
                     pass  # until what is being done to its names is done
+
+    def adopt(self, parent: Node, name: str, entry: Entry) -> Node | None:
+        """The node for an entry that was listed and of which nothing is known; None where something is."""
+        with self.tree.lock:
+            if self.tree.with_identity(entry.identity) is not None or (parent, name) in self.tree.claims:
+                return None
+            node = self.tree.attach(parent, name, entry)
+            self.learn(node, entry)
+            node.expires = parent.listing_expires if parent.listing is not None else 0.0
+            return node
 
     def _is_fresh(self, node: Node) -> bool:
         """Whether the storage need not be asked about `node`."""

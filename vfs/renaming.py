@@ -1,6 +1,6 @@
-"""Names that go or change: what POSIX has against it, and the storage's half of it.
+"""Names that go or change: who may do it, what POSIX has against it, and the storage's half of it.
 
-Called by the verbs unlink, rmdir and rename while they hold the exclusive leases of what they change.
+The verbs unlink, rmdir and rename do it in a `Changing` block.
 """
 
 from __future__ import annotations
@@ -11,7 +11,49 @@ import os
 from storage.base import RENAME_EXCHANGE, RENAME_NOREPLACE, Storage
 from storage.entry import Kind
 from vfs.namespace import Namespace
-from vfs.tree import Node, Tree
+from vfs.node import Link, Node
+from vfs.tree import Tree
+
+
+class Changing:
+    """A block that alone changes some names and uses their nodes, which it is given.
+
+    FileNotFoundError without the first. A name may have gone to another node while the lease was waited for: then all
+    is looked up again. An exact storage itself refuses what must not be done to a plain file, so a `trusting` block
+    goes by the nodes that are known.
+    """
+
+    __slots__ = ("_lease", "_names", "_places", "_trusting")
+
+    def __init__(self, names: Namespace, *places: Link, trusting: bool = False) -> None:
+        """For the names `places`, (directory, name) each."""
+        self._names = names
+        self._places = places
+        self._trusting = trusting and names.exact
+
+    def __enter__(self) -> list[Node | None]:
+        tree, places = self._names.tree, self._places
+        while True:
+            found = self._known_files() or self._found()
+            self._lease = tree.changing([parent for parent, _ in places], found, places)
+            self._lease.__enter__()
+            if [parent.children.get(name) for parent, name in places] == found:
+                return found
+            self._lease.__exit__()
+
+    def __exit__(self, *_: object) -> None:
+        self._lease.__exit__()
+
+    def _found(self) -> list[Node | None]:
+        first, *others = self._places
+        return [self._names.find(*first), *(self._names.find_or_none(*place) for place in others)]
+
+    def _known_files(self) -> list[Node | None] | None:
+        if not self._trusting:
+            return None
+        known = [parent.children.get(name) for parent, name in self._places]
+        trusted = known[0] is not None and not any(node is not None and node.is_dir for node in known)
+        return known if trusted else None
 
 
 def check_rename(tree: Tree, node: Node, parent: Node, target: Node | None, new_parent: Node, flags: int) -> None:
@@ -20,9 +62,9 @@ def check_rename(tree: Tree, node: Node, parent: Node, target: Node | None, new_
         raise FileExistsError(errno.EEXIST, os.strerror(errno.EEXIST))
     if flags == RENAME_EXCHANGE and target is None:
         raise FileNotFoundError(errno.ENOENT, os.strerror(errno.ENOENT))
-    if tree.is_within(new_parent, node):
+    if node.is_dir and tree.is_within(new_parent, node):
         raise OSError(errno.EINVAL, "a directory cannot go below itself")
-    if target is not None and tree.is_within(parent, target):
+    if target is not None and target.is_dir and tree.is_within(parent, target):
         raise OSError(errno.EINVAL if flags else errno.ENOTEMPTY, "the target is above what is renamed")
     if target is not None and not flags and node.is_dir != target.is_dir:
         code = errno.ENOTDIR if node.is_dir else errno.EISDIR

@@ -164,7 +164,9 @@ class Tree:
         """The inode number that the entry of `parent` would get, or has."""
         key = self.key(entry.identity)
         node = self._with_key(key)
-        return node.ino if node is not None else self._number(key, f"{self.path(parent)}/{entry.name}", 0)
+        if node is not None:
+            return node.ino
+        return self._number(key, f"{self.path(parent)}/{entry.name}" if key is None else "", 0)
 
     def attach(self, parent: Node, name: str, entry: Entry) -> Node:
         """The node for what `parent` shows as `name`: the known one if their identities agree, else a new one."""

@@ -325,9 +325,9 @@ class FusepyTransport(Transport):
         fill(buffer, b".", None, 0)
         fill(buffer, b"..", None, 0)
         shown = fuse.c_stat()
-        for name, attributes in self.filesystem.readdir(node):
-            shown.st_ino, shown.st_mode = attributes.ino, attributes.mode
-            if fill(buffer, os.fsencode(name), ctypes.byref(shown), 0):
+        for line in self.filesystem.readdir(node):
+            shown.st_ino, shown.st_mode = line.ino, line.kind.value
+            if fill(buffer, os.fsencode(line.name), ctypes.byref(shown), 0):
                 raise MemoryError("libfuse has no room for the listing")
 
     def _releasedir(self, _path: bytes | None, info: Any) -> None:

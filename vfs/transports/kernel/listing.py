@@ -15,7 +15,8 @@ from vfs.transports.kernel import protocol
 from vfs.tree import Node
 
 if TYPE_CHECKING:
-    from vfs.filesystem import DirectoryEntry, FileSystem
+    from vfs.filesystem import FileSystem
+    from vfs.listing import DirectoryEntry
 
 _NO_ENTRY = bytes(protocol.ENTRY_OUT.size)
 """A lookup that was not made: the kernel makes it itself when it needs it."""
@@ -63,7 +64,7 @@ class Listing:
                 break
             known = place > 1 and self._node.changes == self._changes
             pieces += (
-                entry(*self._filesystem.lookup(self._node, self._found[place - 2].name)) if known else _NO_ENTRY,
+                entry(*self._filesystem.adopt(self._node, self._found[place - 2])) if known else _NO_ENTRY,
                 line,
             )
         return b"".join(pieces)
@@ -78,7 +79,7 @@ class Listing:
             offset += protocol.ENTRY_OUT.size + protocol.padded(protocol.DIRENT.size + length)
 
     def _entry(self, place: int, entry: Callable[[Node, Attributes], bytes]) -> bytes:
-        return entry(*self._filesystem.lookup(self._node, self._found[place - 2].name))
+        return entry(*self._filesystem.adopt(self._node, self._found[place - 2]))
 
     def _take(self, offset: int) -> None:
         if offset == 0:
@@ -92,7 +93,7 @@ class Listing:
         if place == 1:
             return b"..", self._filesystem.tree.above(self._node).ino, _DIRECTORY_TYPE
         found = self._found[place - 2]
-        return os.fsencode(found.name), found.attributes.ino, found.attributes.mode >> 12
+        return os.fsencode(found.name), found.ino, found.kind.value >> 12
 
 
 def _dirent(name: bytes, ino: int, next_offset: int, kind: int) -> bytes:
