@@ -141,6 +141,14 @@ class TestByTheStorage:
         assert (stored(verbs, "g"), stored(verbs, "f")) == (b"new" + CONTENT[3:], CONTENT)
         assert [call[0] for call in storage.calls] == ["copy", "replace"]
 
+    def test_a_copy_that_is_emptied_fetches_nothing(
+        self, verbs: Verbs, storage: CopyingStorage, copied: tuple[int, int]
+    ) -> None:
+        verbs.ftruncate(copied[1], 0)
+        verbs.write(copied[1], b"new", 0)
+        verbs.close(copied[1])
+        assert (stored(verbs, "g"), is_fetched(storage)) == (b"new", False)
+
     def test_a_copy_of_a_copy(self, verbs: Verbs, storage: CopyingStorage, copied: tuple[int, int]) -> None:
         verbs.fsync(copied[1])
         third = verbs.open("h", W)
