@@ -30,6 +30,7 @@ from vfs.contents import Contents
 from vfs.listing import DirectoryEntry, Listing
 from vfs.namespace import Namespace
 from vfs.openfile import Handle
+from vfs.ranges import RangeVerbs
 from vfs.renaming import Changing, check_rename, is_stored, rename_stored, unlink_stored
 from vfs.spool import Spool
 from vfs.tree import NamelessError, Node
@@ -38,8 +39,8 @@ UNKNOWN_SIZE = 1 << 50
 """Bytes shown as the size of a storage that does not know its own and was given none: 1 PiB."""
 
 
-class FileSystem:
-    """A tree of nodes over one storage."""
+class FileSystem(RangeVerbs):
+    """A tree of nodes over one storage; the verbs on ranges of open files are `RangeVerbs`."""
 
     def __init__(
         self,
@@ -314,33 +315,6 @@ class FileSystem:
         """
         handle.require(write=True)
         return handle.file.write(data, None if handle.append and not mapped else offset)
-
-    def allocate(self, handle: Handle, mode: int, offset: int, length: int) -> None:
-        """Make room for a range or give it back, by fallocate(2)'s `mode`; NotImplementedError for one it lacks."""
-        handle.require(write=True)
-        handle.file.allocate(mode, offset, length)
-
-    def seek(self, handle: Handle, offset: int, whence: int) -> int:
-        """Where data (os.SEEK_DATA) or a hole (os.SEEK_HOLE) begins at or behind `offset`; OSError (ENXIO, EINVAL)."""
-        if whence == os.SEEK_DATA:
-            return handle.file.seek_data(offset)
-        if whence == os.SEEK_HOLE:
-            return handle.file.seek_hole(offset)
-        raise OSError(errno.EINVAL, "neither data nor a hole")
-
-    def copy_range(self, source: Handle, offset: int, target: Handle, target_offset: int, size: int) -> int:
-        """Copy up to `size` bytes between open files; returns how many, 0 at the end of `source`.
-
-        OSError: EBADF unless the one can be read and the other written without appending, EINVAL for ranges of one
-        file that overlap.
-        """
-        source.require(write=False)
-        target.require(write=True)
-        if target.append:
-            raise OSError(errno.EBADF, os.strerror(errno.EBADF))
-        if min(offset, target_offset, size) < 0:
-            raise OSError(errno.EINVAL, os.strerror(errno.EINVAL))
-        return self.contents.copy_range(source.file, offset, target.file, target_offset, size)
 
     def flush(self, handle: Handle, caller: Caller) -> None:
         """A descriptor of `handle` was closed: store what is dirty if the process that opened it closes it."""
