@@ -3,6 +3,7 @@
 protocol    the structures and opcodes, as data
 device      mounting, and what is asked of the device by ioctl(2)
 session     the loop that reads requests and sends replies, and its guard
+waiting     for the next request, awake or asleep
 pool        threads for requests that may wait
 request     one request, read field by field
 operations  a method for each opcode, which calls a verb

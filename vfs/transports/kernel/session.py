@@ -5,7 +5,7 @@ one slow request holds up no other: all requests of a storage that may wait for 
 content to a disk, and large reads and writes there. FORGET and INTERRUPT are dealt with at once.
 
 Waiting. In a virtual machine most of a small request's time is the wake-up of the sleeping reader, so after a reply
-the reader looks for the next request for a while before it sleeps (`_Waiting`).
+the reader looks for the next request for a while before it sleeps (vfs.transports.kernel.waiting).
 
 Interrupts. The kernel tells when a waiting process got a signal. One that kills it, or by which somebody wants it back,
 lets it go with EINTR; the work goes on, and what its reply would have handed out (a counted lookup, a handle) is taken
@@ -17,10 +17,8 @@ from __future__ import annotations
 import errno
 import logging
 import os
-import select
 import signal
 import threading
-import time
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -33,6 +31,7 @@ from vfs.transports.kernel.operations import Operations, Timeouts
 from vfs.transports.kernel.pool import Pool
 from vfs.transports.kernel.protocol import IN_HEADER, OUT_HEADER, Init, Opcode
 from vfs.transports.kernel.request import Request
+from vfs.transports.kernel.waiting import Waiting
 
 if TYPE_CHECKING:
     from vfs.filesystem import FileSystem
@@ -120,7 +119,7 @@ class KernelTransport(Transport):
 
     def serve(self) -> None:
         """See `Transport.serve`."""
-        waiting = _Waiting(self._descriptor, self._spins())
+        waiting = Waiting(self._descriptor, self._spins())
         self._pool.idents.add(threading.get_ident())
         try:
             while (request := self._receive(waiting)) is not None:
@@ -148,7 +147,7 @@ class KernelTransport(Transport):
 
     # -- requests
 
-    def _receive(self, waiting: _Waiting) -> Request | None:
+    def _receive(self, waiting: Waiting) -> Request | None:
         """The next request; None when the mount is gone."""
         buffer = self._buffers.pop() if self._buffers else bytearray(BUFFER)
         while True:
@@ -333,41 +332,3 @@ def _wants_back(thread: int) -> bool:
     for number in _IN_PASSING:
         masks &= ~(1 << (number - 1))
     return masks != 0
-
-
-class _Waiting:
-    """Waits for the next request: awake for a while where that has paid, then asleep.
-
-    It pays when requests follow each other closer than a sleeper is woken. Each wait that was shorter than `MOST`
-    turns the busy wait on in full; each longer one halves it, until it is off.
-    """
-
-    MOST = 60_000
-    """Ns that are waited awake at most: about what the wake-up of a sleeping process takes in a virtual machine."""
-    LEAST = 4_000
-
-    def __init__(self, descriptor: int, spins: bool) -> None:
-        """On `descriptor`; without `spins` it always sleeps at once."""
-        self._poll = select.poll()
-        self._poll.register(descriptor, select.POLLIN)
-        self._spins = spins
-        self._awake = 0
-
-    def wait(self) -> None:
-        """Return when there is something to read, or the mount is gone."""
-        poll = self._poll.poll
-        if not self._spins:
-            poll()
-            return
-        clock = time.monotonic_ns
-        began = clock()
-        if self._awake:
-            until = began + self._awake
-            while clock() < until:
-                if poll(0):
-                    return
-        poll()
-        if clock() - began < self.MOST:
-            self._awake = self.MOST
-        else:
-            self._awake = self._awake // 2 if self._awake > self.LEAST else 0
