@@ -1,8 +1,7 @@
 """Mounts for tests: `place` gives a test a fresh directory on each kind of storage, and on a plain folder.
 
-Tests that use one are marked `mount` here. A test for some kinds only says so with
-`@pytest.mark.parametrize("place", ["memory", "files"], indirect=True)`; one that needs a mount of its own, with
-options or to be killed, takes `serve`.
+Tests that use one are marked `mount` here. A test for some kinds only says so with `@on("memory", "files")`; one that
+needs a mount of its own, with options or to be killed, takes `serve`. Both run over each `transport`.
 """
 
 from __future__ import annotations
@@ -14,7 +13,7 @@ from pathlib import Path
 
 import pytest
 from kernel import KINDS, Verbs, filesystem_of
-from places import CAN, Place, Server
+from places import TRANSPORTS, Place, Server, Where, everywhere
 from rescue import Rescue, abort_below
 
 _MOUNTS = frozenset({"servers", "serve", "rescue"})
@@ -24,8 +23,8 @@ _numbers = itertools.count(1)
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     """Mark the tests that mount."""
     for item in items:
-        kind = item.callspec.params.get("place", "plain") if hasattr(item, "callspec") else "plain"
-        if kind != "plain" or not _MOUNTS.isdisjoint(getattr(item, "fixturenames", ())):
+        where = item.callspec.params.get("place") if hasattr(item, "callspec") else None
+        if (where is not None and where.transport) or not _MOUNTS.isdisjoint(getattr(item, "fixturenames", ())):
             item.add_marker(pytest.mark.mount)
 
 
@@ -56,14 +55,15 @@ def rescue(rescuer: Rescue, request: pytest.FixtureRequest) -> Iterator[None]:
 
 
 @pytest.fixture(scope="session")
-def servers(mounts_folder: Path, rescuer: Rescue) -> Iterator[Callable[[str], Server]]:
-    """One mount for each kind of storage, made when it is first asked for, and checked at the end of the session."""
-    running: dict[str, Server] = {}
+def servers(mounts_folder: Path, rescuer: Rescue) -> Iterator[Callable[[Where], Server]]:
+    """One mount for each kind of place, made when it is first asked for, and checked at the end of the session."""
+    running: dict[Where, Server] = {}
 
-    def server(kind: str) -> Server:
-        if kind not in running:
-            running[kind] = Server(kind, mounts_folder / kind).mount()
-        return running[kind]
+    def server(where: Where) -> Server:
+        if where not in running:
+            made = Server(where.kind, mounts_folder / str(where), transport=where.transport)
+            running[where] = made.mount()
+        return running[where]
 
     yield server
     with ExitStack() as stack:
@@ -81,27 +81,34 @@ def _end(server: Server) -> None:
         server.end()
 
 
-@pytest.fixture(params=CAN)
+@pytest.fixture(params=everywhere(), ids=str)
 def place(request: pytest.FixtureRequest, tmp_path: Path) -> Place:
     """A fresh directory on a plain folder (the oracle), and on a mount of each kind of storage."""
-    kind: str = request.param
-    if kind == "plain":
+    where: Where = request.param
+    if not where.transport:
         (tmp_path / "plain").mkdir()
-        return Place(tmp_path / "plain", kind)
+        return Place(tmp_path / "plain", where)
     request.getfixturevalue("rescue")
-    server: Server = request.getfixturevalue("servers")(kind)
+    server: Server = request.getfixturevalue("servers")(where)
     path = server.mountpoint / f"{next(_numbers)}"
     path.mkdir()
-    return Place(path, kind, server)
+    return Place(path, where, server)
+
+
+@pytest.fixture(params=TRANSPORTS)
+def transport(request: pytest.FixtureRequest) -> str:
+    """What the mounts that a test makes for itself speak to the kernel with."""
+    name: str = request.param
+    return name
 
 
 @pytest.fixture
-def serve(mounts_folder: Path, rescue: None) -> Iterator[Callable[..., Server]]:
+def serve(mounts_folder: Path, rescue: None, transport: str) -> Iterator[Callable[..., Server]]:
     """Mounts for one test: `serve(KIND, *OPTIONS)` is a mounted `Server`; whatever the test did to it, it ends."""
     made: list[Server] = []
 
     def server(kind: str, *options: str) -> Server:
-        made.append(Server(kind, mounts_folder / f"own-{next(_numbers)}", *options))
+        made.append(Server(kind, mounts_folder / f"own-{next(_numbers)}", *options, transport=transport))
         return made[-1].mount()
 
     yield server

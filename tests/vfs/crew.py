@@ -49,7 +49,6 @@ class Worker:
         self.number = number
         self.chance = random.Random(seed * 1000 + number)
         self.own: dict[str, bytes] = {}
-        self.late = LATE
         self.made = 0
         self.steps = 0
 
@@ -138,7 +137,7 @@ class Worker:
         try:
             return call(*args)
         except OSError as error:
-            if error.errno not in self.late:
+            if error.errno not in LATE:
                 raise
             return None
 

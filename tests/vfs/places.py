@@ -1,7 +1,8 @@
 """Places: directories that should behave alike, on a plain folder and on mounts of each kind of storage.
 
 A `Server` is one mount, made by `vfs mount` as a user makes it; a `Place` is a fresh directory on one. What a storage
-cannot keep is missing from its place's `can`, and tests then assert the refusal that is promised for it.
+cannot keep, or a transport cannot carry, is missing from the abilities of a place (`Place.can`), and tests then assert
+the refusal that is promised for it.
 """
 
 from __future__ import annotations
@@ -11,29 +12,71 @@ import os
 import signal
 import subprocess
 import sys
-from collections.abc import Iterator, Sequence
+import time
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
+from typing import NamedTuple
+
+import pytest
 
 from vfs import records
 from vfs.mountpoint import is_stale, mount_table
 
 HERE = Path(__file__).parent
 START_SECONDS = 30
+BELIEVED_SECONDS = 10.0
 
 IS_ROOT = os.geteuid() == 0
-ALL = frozenset({"symlinks", "nodes", "directories", "in place", "hard links", "backslashes"})
-CAN: dict[str, frozenset[str]] = {
-    "plain": ALL | {"local", "xattr", "rename flags"},
-    "memory": ALL,
-    "files": ALL | {"local"},
-    "scanned": frozenset({"symlinks", "nodes", "directories", "local"}),
+TRANSPORTS = ("kernel", "fusepy") if sys.platform == "linux" else ("fusepy",)
+IN_PLACE = frozenset({"symlinks", "nodes", "directories", "in place", "hard links", "backslashes", "exchange", "holes"})
+STORAGES = {
+    "memory": IN_PLACE,
+    "files": IN_PLACE | {"local"},
+    "scanned": frozenset({"symlinks", "nodes", "directories", "local", "exchange"}),
     "objects": frozenset(),
 }
-"""What a place of each kind can do. "nodes": FIFOs, sockets and devices. "in place": content is written where it is.
-"local": it lies in a local folder."""
-MOUNTED = tuple(kind for kind in CAN if kind != "plain")
+"""What a storage of each kind can do. "nodes": FIFOs, sockets and devices. "in place": content is written where it is.
+"local": it lies in a local folder. "holes": it tells where a file has no content."""
+CARRIED = frozenset({"noreplace", "exchange", "unnamed files", "holes", "inodes"})
+"""What libfuse 2 does not carry. "inodes": two names of one file are one file to the kernel, with one cache."""
+PLAIN = IN_PLACE | CARRIED | {"local", "xattr"}
+OVER_FUSEPY = ("files", "objects")
+"""One storage that is written in place and one that is not: the core is the same over each transport."""
+EVERY_KIND_OVER_FUSEPY = sys.platform != "linux" or bool(os.environ.get("VFS_TEST_ALL"))
+
+
+class Where(NamedTuple):
+    """A kind of storage, and the transport that its mount is made with; plain folders have none."""
+
+    kind: str
+    transport: str = ""
+
+    def __str__(self) -> str:
+        return "-".join(filter(None, self))
+
+    @property
+    def abilities(self) -> frozenset[str]:
+        """What a place can do there."""
+        if not self.transport:
+            return PLAIN
+        able = STORAGES[self.kind]
+        return able - CARRIED if self.transport == "fusepy" else able | {"noreplace", "inodes", "unnamed files"}
+
+
+def everywhere(*kinds: str) -> list[Where]:
+    """Each of these kinds, by default "plain" and all storages, over each transport that can be had here."""
+    found = []
+    for kind in kinds or ("plain", *STORAGES):
+        over = [it for it in TRANSPORTS if it != "fusepy" or EVERY_KIND_OVER_FUSEPY or kind in OVER_FUSEPY]
+        found += [Where(kind, it) for it in (over if kind != "plain" else [""])]
+    return found
+
+
+def on(*kinds: str) -> pytest.MarkDecorator:
+    """Run a test on places of these kinds alone."""
+    return pytest.mark.parametrize("place", everywhere(*kinds), ids=str, indirect=True)
 
 
 def configuration(folder: Path) -> str:
@@ -56,10 +99,11 @@ OPTIONS = {{ location = "{folder}/objects.sqlite", faults = "{folder}/faults" }}
 class Server:
     """One mount of one alias by a daemon; `folder` is what the storage, its spool and its settings lie in."""
 
-    def __init__(self, kind: str, folder: Path, *options: str) -> None:
+    def __init__(self, kind: str, folder: Path, *options: str, transport: str = "auto") -> None:
         """A mount to be of the alias `kind`, with mount options."""
         self.kind = kind
         self.folder = folder
+        self.transport = transport
         self.options = options or (("allow_other",) if IS_ROOT else ())
         self.mountpoint = folder / "mnt"
         self.config = folder / "vfs.toml"
@@ -87,7 +131,7 @@ class Server:
     def mount(self) -> Server:
         """Mount, and return when it answers."""
         options = [word for option in self.options for word in ("-o", option)]
-        self.run("mount", self.kind, str(self.mountpoint), *options)
+        self.run("mount", self.kind, str(self.mountpoint), "--transport", self.transport, *options)
         self.daemon = self.record
         assert self.daemon is not None, "the mount left no record"
         self.log = Path(self.daemon.log)
@@ -162,6 +206,16 @@ def failing(*codes: int) -> Iterator[None]:
         raise AssertionError(f"no error, instead of {' or '.join(errno.errorcode[code] for code in codes)}")
 
 
+def soon(condition: Callable[[], bool]) -> bool:
+    """Whether it comes true within the time for which a kernel believes what it was told, with much to spare."""
+    deadline = time.monotonic() + BELIEVED_SECONDS
+    while not condition():
+        if time.monotonic() > deadline:
+            return False
+        time.sleep(0.02)
+    return True
+
+
 @contextmanager
 def opened(path: Path | bytes, flags: int, mode: int = 0o666) -> Iterator[int]:
     """A descriptor of `path` for the length of the block."""
@@ -177,13 +231,18 @@ class Place:
     """A fresh, empty directory for one test."""
 
     path: Path
-    kind: str
+    where: Where
     server: Server | None = None
 
+    @property
+    def kind(self) -> str:
+        """The kind of storage."""
+        return self.where.kind
+
     def can(self, what: str) -> bool:
-        """Whether the storage can do `what`, one of the words in CAN."""
-        assert what in CAN["plain"]
-        return what in CAN[self.kind]
+        """Whether storage and transport can do `what`, one of the words of `PLAIN`."""
+        assert what in PLAIN
+        return what in self.where.abilities
 
     @property
     def behind(self) -> Path:

@@ -8,7 +8,7 @@ import socket
 import stat
 
 import pytest
-from places import IS_ROOT, Place, failing, opened
+from places import IS_ROOT, Place, failing, on, opened
 
 
 def test_a_symbolic_link_keeps_its_target(place: Place) -> None:
@@ -25,7 +25,7 @@ def test_a_symbolic_link_keeps_its_target(place: Place) -> None:
     assert len(os.listdir(place.path)) == (3 if place.can("symlinks") else 0)
 
 
-@pytest.mark.parametrize("place", ["plain", "memory", "files", "scanned"], indirect=True)
+@on("plain", "memory", "files", "scanned")
 def test_symbolic_links_are_followed_and_replaced(place: Place) -> None:
     (place / "directory").mkdir()
     (place / "directory" / "file").write_text("x")
@@ -49,7 +49,7 @@ def test_symbolic_links_are_followed_and_replaced(place: Place) -> None:
     assert sorted(os.listdir(place.path)) == ["directory", "loop"]
 
 
-@pytest.mark.parametrize("place", ["plain", "memory", "files", "scanned"], indirect=True)
+@on("plain", "memory", "files", "scanned")
 def test_a_link_that_leads_out_is_the_callers_to_follow(place: Place) -> None:
     """The kernel follows links, not the storage: they mean the same as on a disk."""
     outside = place.path.parent / "outside"
@@ -79,7 +79,7 @@ def test_a_hard_link_is_another_name_of_the_same_file(place: Place) -> None:
     assert (place / "directory" / "two").read_text() == "changed"
 
 
-@pytest.mark.parametrize("place", ["plain", "memory", "files"], indirect=True)
+@on("plain", "memory", "files")
 def test_an_open_file_keeps_the_name_that_is_left(place: Place) -> None:
     (place / "one").write_text("content")
     os.link(place / "one", place / "two")
@@ -90,7 +90,7 @@ def test_an_open_file_keeps_the_name_that_is_left(place: Place) -> None:
     assert (place / "two").read_text() == "Content"
 
 
-@pytest.mark.parametrize("place", ["plain", "memory", "files"], indirect=True)
+@on("plain", "memory", "files")
 def test_what_hard_links_are_refused(place: Place) -> None:
     (place / "directory").mkdir()
     (place / "file").touch()
@@ -105,7 +105,7 @@ def test_what_hard_links_are_refused(place: Place) -> None:
     assert sorted(os.listdir(place.path)) == ["directory", "file", "link"]
 
 
-@pytest.mark.parametrize("place", ["plain", "memory", "files"], indirect=True)
+@on("plain", "memory", "files")
 def test_a_link_to_a_file_that_is_being_written(place: Place) -> None:
     with opened(place / "one", os.O_WRONLY | os.O_CREAT) as file:
         os.write(file, b"begin ")

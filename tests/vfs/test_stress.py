@@ -6,7 +6,6 @@ what was done, if not its order.
 
 from __future__ import annotations
 
-import errno
 import os
 import random
 import subprocess
@@ -43,9 +42,6 @@ def test_threads_by_the_verbs(verbs: Verbs, monkeypatch: pytest.MonkeyPatch) -> 
     crew.prepare(verbs)
     until = time.monotonic() + SECONDS / 2
     workers = [crew.Worker(Verbs(verbs.filesystem), number, SEED) for number in range(crew.CREW)]
-    if not verbs.filesystem.names.real_directories:
-        for worker in workers:  # a delete is checked by another look, and the kernel is not here to keep others off
-            worker.late = crew.LATE | {errno.EACCES}
     with ThreadPoolExecutor(crew.CREW) as pool:
         for done in [pool.submit(worker.run, until) for worker in workers]:
             done.result(timeout=60 + SECONDS)
