@@ -26,6 +26,7 @@ from vfs.tree import Node
 
 logger = logging.getLogger("vfs")
 
+_NOFLUSH, _PASSTHROUGH, _KEEP_CACHE = int(Fopen.NOFLUSH), int(Fopen.PASSTHROUGH), int(Fopen.KEEP_CACHE)
 NO_FILE = 0
 """In place of the number of a backing file."""
 REMEMBERED = 1 << 16
@@ -71,9 +72,9 @@ class OpenModes:
                 mode = self._modes[file] = _Mode(self._back(file, write=handle.writable))
             mode.handles += 1
             mode.is_written = mode.is_written or handle.writable
-        flags = 0 if handle.writable and not isinstance(file, InPlaceFile) else Fopen.NOFLUSH
+        flags = 0 if handle.writable and not isinstance(file, InPlaceFile) else _NOFLUSH
         if mode.backing:
-            return flags | Fopen.PASSTHROUGH, mode.backing
+            return flags | _PASSTHROUGH, mode.backing
         return flags | self._keep_cache(handle), NO_FILE
 
     def release(self, handle: Handle) -> None:
@@ -119,4 +120,4 @@ class OpenModes:
         self._cached[handle.node] = now
         if len(self._cached) > REMEMBERED:
             del self._cached[next(iter(self._cached))]
-        return Fopen.KEEP_CACHE if before == now else 0
+        return _KEEP_CACHE if before == now else 0

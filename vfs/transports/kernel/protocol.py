@@ -77,8 +77,8 @@ class Opcode(enum.IntEnum):
     COPY_FILE_RANGE_64 = 53
 
 
-class Init(enum.IntFlag):
-    """What kernel and filesystem agree on by INIT; bits from 32 on travel in `flags2`."""
+class Init(enum.IntEnum):
+    """Bits of what kernel and filesystem agree on by INIT; those from 32 on travel in `flags2`."""
 
     ASYNC_READ = 1 << 0
     ATOMIC_O_TRUNC = 1 << 3
@@ -95,8 +95,8 @@ class Init(enum.IntFlag):
     PASSTHROUGH = 1 << 37
 
 
-class Fattr(enum.IntFlag):
-    """Which fields of a SETATTR are meant."""
+class Fattr(enum.IntEnum):
+    """Bits that say which fields of a SETATTR are meant."""
 
     MODE = 1 << 0
     UID = 1 << 1
@@ -110,8 +110,8 @@ class Fattr(enum.IntFlag):
     CTIME = 1 << 10
 
 
-class Fopen(enum.IntFlag):
-    """How the kernel is to treat an open file."""
+class Fopen(enum.IntEnum):
+    """Bits that say how the kernel is to treat an open file."""
 
     DIRECT_IO = 1 << 0
     KEEP_CACHE = 1 << 1

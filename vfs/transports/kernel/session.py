@@ -62,7 +62,17 @@ WANTED = (
     | Init.INIT_EXT
     | Init.PASSTHROUGH
 )
-_NAMES = {int(opcode): opcode.name.lower() for opcode in Opcode}
+
+
+class _Names(dict[int, str]):
+    """What to call each opcode; an unknown one by its number."""
+
+    def __missing__(self, opcode: int) -> str:
+        return str(opcode)
+
+
+_NAMES = _Names({int(opcode): opcode.name.lower() for opcode in Opcode})
+_INIT, _READ, _WRITE = int(Opcode.INIT), int(Opcode.READ), int(Opcode.WRITE)
 _SLOW = frozenset({Opcode.FSYNC, Opcode.FALLOCATE, Opcode.COPY_FILE_RANGE, Opcode.COPY_FILE_RANGE_64})
 _NO_REPLY = frozenset({Opcode.FORGET, Opcode.BATCH_FORGET, Opcode.INTERRUPT, Opcode.DESTROY})
 _IN_PASSING = {
@@ -184,7 +194,7 @@ class KernelTransport(Transport):
         """Answer a request here, or have it answered."""
         if request.opcode in _NO_REPLY:
             self._heed(request)
-        elif request.opcode == Opcode.INIT:
+        elif request.opcode == _INIT:
             self._answer(request)
         elif self._pools_all or self._is_slow(request):
             self._hand_over(request)
@@ -195,7 +205,7 @@ class KernelTransport(Transport):
 
     def _is_slow(self, request: Request) -> bool:
         opcode = request.opcode
-        if opcode in (Opcode.READ, Opcode.WRITE):
+        if opcode in (_READ, _WRITE):
             return self._on_disk and protocol.READ_IN.unpack_from(request.buffer, IN_HEADER.size)[2] >= LARGE
         return opcode in _SLOW
 
@@ -226,12 +236,12 @@ class KernelTransport(Transport):
     def _run(self, request: Request) -> tuple[int, bytes]:
         """The errno, or 0, and the body of the reply to a request: the guard, and the one place that catches."""
         opcode = request.opcode
-        self.counts[_NAMES.get(opcode, str(opcode))] += 1
+        self.counts[_NAMES[opcode]] += 1
         try:
             handler = self._operations.table.get(opcode)
             if handler is not None:
                 return 0, handler(request)
-            if opcode == Opcode.INIT:
+            if opcode == _INIT:
                 return 0, self._initialise(request)
         except BaseException as error:  # noqa: BLE001 - SystemExit too must become an answer, or the caller waits for ever
             return self.failed(error), b""
@@ -244,7 +254,7 @@ class KernelTransport(Transport):
             os.writev(self._descriptor, (header, body))
         except OSError as error:
             if error.errno == errno.EINVAL:
-                logger.error("the kernel did not take the reply to %s", _NAMES.get(request.opcode, request.opcode))
+                logger.error("the kernel did not take the reply to %s", _NAMES[request.opcode])
                 os.write(self._descriptor, OUT_HEADER.pack(OUT_HEADER.size, -errno.EIO, request.unique))
             elif error.errno not in (errno.ENOENT, errno.ENODEV, errno.ECONNABORTED, errno.EBADF):
                 logger.error("a reply was not sent: %s", error)
