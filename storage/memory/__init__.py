@@ -315,6 +315,13 @@ class InMemoryStorage(StorageSettingsMixin, MemoryOperations):
         self._changed("save", name)
         return file
 
+    def tmpfile(self, directory: str, *, mode: int = 0o666, uid: int | None = None, gid: int | None = None) -> File:
+        """Make an empty file without a name, opened "r+b", with exactly this mode and owner; `link()` names it."""
+        tree = self._tree
+        with tree.lock:
+            tree.find_directory(directory)
+            return MemoryFile(self, tree.new_file(mode, uid, gid), "r+b", None, "")
+
 
 def _moment(ns: int | None) -> datetime:
     """The time as Django gives it: aware where USE_TZ says so, else naive and local."""

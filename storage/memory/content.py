@@ -10,14 +10,18 @@ a reader that holds the `Memfd` object keeps its descriptor open.
 
 from __future__ import annotations
 
+import contextlib
 import errno
 import os
 from collections import deque
 from typing import TYPE_CHECKING
 
+from storage import extents
 from storage.exceptions import StorageFullError
 from storage.memory.memfd import CHUNK, PAGE, Memfd
 from storage.memory.nodes import Inode
+from storage.ranges import ALLOCATE_KEEP_SIZE, ALLOCATE_PUNCH_HOLE
+from storage.syscalls import fallocate
 
 if TYPE_CHECKING:
     from storage.memory.regular import RegularFile
@@ -102,7 +106,7 @@ class Content(Inode):
     def pwrite(self, data: memoryview, offset: int) -> None:
         """All of `data` (of bytes) at `offset`; StorageFullError or OSError (EFBIG) before anything is changed."""
         end = offset + len(data)
-        backing = self._backing_for(end)
+        backing = self._backing_for(offset, end)
         if not isinstance(backing, Memfd):
             self._write_resident(backing, data, offset, end)
             return
@@ -112,7 +116,7 @@ class Content(Inode):
 
     def resize(self, size: int) -> None:
         """Cut or grow (with zeros that take no room in a memfd) to `size` bytes."""
-        backing = self._backing_for(size)
+        backing = self._backing_for(size, size)
         if isinstance(backing, Memfd):
             os.ftruncate(backing.fd, size)
             self._settle(backing)
@@ -133,6 +137,46 @@ class Content(Inode):
         for start, end in backing.extents(0, size):
             for offset in range(start, end, CHUNK):
                 self.pwrite(memoryview(backing.pread(min(CHUNK, end - offset), offset)), offset)
+
+    def copy_range_from(self, source: Content, offset: int, start: int, size: int) -> None:
+        """Copy `size` bytes of `source`, which has them at `offset`, to `start`."""
+        origin, backing = source.data, self._backing_for(start, start + size)
+        done = 0
+        if isinstance(origin, Memfd) and isinstance(backing, Memfd):
+            self._demand_pages(backing, start, start + size)
+            with contextlib.suppress(NotImplementedError):
+                done = extents.copy_range(origin.fd, offset, backing.fd, start, size)
+            self._settle(backing)
+        while done < size:
+            data = source.pread(min(size - done, CHUNK), offset + done)
+            self.pwrite(memoryview(data), start + done)
+            done += len(data)
+
+    def punch(self, start: int, end: int) -> None:
+        """Make the bytes from `start` to `end` zeros that take no room, as far as there are any."""
+        backing = self.data
+        if not isinstance(backing, Memfd):
+            end = min(end, -(-len(backing) // PAGE) * PAGE)
+            if end - start >= PAGE:
+                backing = self.into_memfd(0) or backing
+        if isinstance(backing, Memfd):
+            fallocate(backing.fd, ALLOCATE_PUNCH_HOLE | ALLOCATE_KEEP_SIZE, start, end - start)
+            self._settle(backing)
+        elif start < (end := min(end, len(backing))):
+            self._write_resident(backing, memoryview(bytes(end - start)), start, end)
+
+    def reserve(self, start: int, end: int, *, keep_size: bool) -> None:
+        """Have room for the bytes from `start` to `end`, and unless `keep_size` be that long; StorageFullError.
+
+        Bytes in this process need no room before they are there.
+        """
+        backing = self.data if end <= RESIDENT else self._backing_for(end, end)
+        if isinstance(backing, Memfd):
+            self._demand_pages(backing, start, end)
+            backing.reserve(start, end, keep_size=keep_size)
+            self._settle(backing)
+        elif end > len(backing) and not keep_size:
+            self._write_resident(backing, memoryview(b""), end, end)
 
     def free(self) -> None:
         """Give the room back; what still reads the memfd keeps it."""
@@ -172,14 +216,17 @@ class Content(Inode):
         self.data = data
         self.budget.used += data.allocated if isinstance(data, Memfd) else len(data)
 
-    def _backing_for(self, end: int) -> bytes | bytearray | Memfd:
-        """What can hold `end` bytes: the present one, or a memfd that the bytes have moved to."""
+    def _backing_for(self, start: int, end: int) -> bytes | bytearray | Memfd:
+        """What can hold bytes from `start` to `end`: the present one, or a memfd that all have moved to.
+
+        They move when they are many, and when there will be a hole in them.
+        """
         data = self.data
         if isinstance(data, Memfd):
             if end > _OFFSET_MAX:
                 raise OSError(errno.EFBIG, os.strerror(errno.EFBIG))
             return data
-        if end <= RESIDENT or (memfd := self.into_memfd(end)) is None:
+        if (end <= RESIDENT and start - len(data) < PAGE) or (memfd := self.into_memfd(end)) is None:
             if end > BYTEARRAY_MAX:
                 raise OSError(errno.EFBIG, os.strerror(errno.EFBIG))
             return data

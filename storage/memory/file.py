@@ -17,7 +17,8 @@ from typing import TYPE_CHECKING, Any, NoReturn, Self
 
 from storage.entry import Entry
 from storage.files import File
-from storage.memory.memfd import Memfd
+from storage.memory.hold import Hold, closed
+from storage.memory.ranges import HeldRanges
 from storage.memory.regular import RegularFile
 
 if TYPE_CHECKING:
@@ -26,85 +27,6 @@ if TYPE_CHECKING:
     from storage.memory import InMemoryStorage
 
 _PEEK = 8192
-
-
-class Hold:
-    """A hold on an inode, which lives until `_let_go()`; what can be done with it needs no cursor and moves none."""
-
-    _inode: RegularFile | None = None
-    _told: str
-    """The name under which the storage's subscribers are told of changes."""
-
-    def _hold(self, storage: InMemoryStorage, node: RegularFile, told: str) -> None:
-        """Take hold of `node`; the tree's lock is held since it was found."""
-        self._storage = storage
-        self._tree = storage._tree
-        self._told = told
-        self._inode = node
-        node.opens += 1
-
-    def _let_go(self) -> None:
-        """Let go of the inode, which ends with its last name and hold."""
-        with self._tree.lock:
-            node, self._inode = self._inode, None
-            if node is not None:
-                node.release()
-
-    @property
-    def node(self) -> RegularFile:
-        """The inode; ValueError once closed."""
-        return self._inode or _closed()
-
-    @property
-    def size(self) -> int:
-        """The size in bytes, as it is now."""
-        with self._tree.lock:
-            return (self._inode or _closed()).size
-
-    def pread(self, size: int, offset: int) -> bytes:
-        """Up to `size` bytes from `offset`; fewer only at the end. The cursor stays."""
-        if offset < 0:
-            raise OSError(errno.EINVAL, os.strerror(errno.EINVAL))
-        node = self._inode or _closed()
-        tree = self._tree
-        backing = node.data
-        if isinstance(backing, bytes):
-            data = backing[offset : offset + size]
-        elif isinstance(backing, Memfd):  # without the lock: a large read holds nobody up
-            data = backing.pread(size, offset)
-        else:
-            with tree.lock:
-                data = node.pread(size, offset)
-        node.accessed(tree.now())
-        return data
-
-    def pwrite(self, data: ReadableBuffer, offset: int) -> int:
-        """Write all of `data` at `offset`; StorageFullError with nothing changed. The cursor stays."""
-        if offset < 0:
-            raise OSError(errno.EINVAL, os.strerror(errno.EINVAL))
-        view = memoryview(data).cast("B")
-        tree = self._tree
-        with tree.lock:
-            node = self._inode or _closed()
-            node.write(view, offset, tree.now())
-        if self._storage._subscriptions:
-            self._changed("write", node)
-        return len(view)
-
-    def resize(self, size: int) -> int:
-        """Cut or grow (with zeros) to `size`, and return it. The cursor stays."""
-        if size < 0:
-            raise OSError(errno.EINVAL, os.strerror(errno.EINVAL))
-        tree = self._tree
-        with tree.lock:
-            node = self._inode or _closed()
-            node.truncate(size, tree.now())
-        if self._storage._subscriptions:
-            self._changed("write", node)
-        return size
-
-    def _changed(self, action: str, node: RegularFile) -> None:
-        self._storage._changed(action, self._told, identity=node.identity)
 
 
 class MemoryIO(Hold, io.BufferedIOBase):
@@ -182,10 +104,10 @@ class MemoryIO(Hold, io.BufferedIOBase):
         return self.resize(self._position if size is None else size)
 
 
-class MemoryFile(Hold, File):
+class MemoryFile(HeldRanges, File):
     """An open file of an InMemoryStorage; text without "b" in `mode`, UTF-8, its line ends left as they are."""
 
-    def __init__(self, storage: InMemoryStorage, node: RegularFile, mode: str, name: str, told: str) -> None:
+    def __init__(self, storage: InMemoryStorage, node: RegularFile, mode: str, name: str | None, told: str) -> None:
         """A handle of `node`, opened as `name`, which the tree knows as `told`; the tree's lock is held."""
         self._hold(storage, node, told)
         self.mode = mode
@@ -252,7 +174,7 @@ class MemoryFile(Hold, File):
         """What is known of the open file, also after its name has gone."""
         name = self.name or ""
         with self._tree.lock:
-            return (self._inode or _closed()).entry(name[name.rfind("/") + 1 :])
+            return (self._inode or closed()).entry(name[name.rfind("/") + 1 :])
 
     def set_attributes(
         self,
@@ -266,9 +188,19 @@ class MemoryFile(Hold, File):
         """Change what is given."""
         tree = self._tree
         with tree.lock:
-            node = self._inode or _closed()
+            node = self._inode or closed()
             node.set_attributes(tree.now(), mode, uid, gid, atime_ns, mtime_ns)
-        self._changed("attributes", node)
+        if self._told:
+            self._storage._changed("attributes", self._told, identity=node.identity)
+
+    def link(self, name: str) -> None:
+        """Give a file of `tmpfile()` its first name; FileExistsError. Other files: NotImplementedError."""
+        if self.name is not None:
+            super().link(name)
+        with self._tree.lock:
+            self._tree.enter(self._tree.free_place(name), self._inode or closed(), self._tree.now())
+        self.name = self._told = self.file._told = name
+        self._storage._changed("save", name)
 
     def content_fd(self) -> int | None:
         """The descriptor of a memfd that is the content from now on; None under a capacity, or where there is none.
@@ -276,11 +208,7 @@ class MemoryFile(Hold, File):
         Others may write to it, and map it, also beyond close(): the storage sees and keeps what they do.
         """
         with self._tree.lock:
-            return (self._inode or _closed()).lend()
-
-
-def _closed() -> NoReturn:
-    raise ValueError("I/O operation on closed file.")
+            return (self._inode or closed()).lend()
 
 
 def _closed_stream() -> io.BytesIO:

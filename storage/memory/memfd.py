@@ -19,9 +19,12 @@ import sys
 from typing import ClassVar
 
 from storage.exceptions import StorageFullError
+from storage.ranges import ALLOCATE_KEEP_SIZE
+from storage.syscalls import fallocate
 
 PAGE = 4096
 CHUNK = 1024**2
+_NO_MATTER = 16 * 1024**2
 _NONE_LEFT = frozenset({errno.EMFILE, errno.ENFILE, errno.ENOSYS})
 
 
@@ -94,6 +97,17 @@ class Memfd:
                 raise StorageFullError("") from error
             raise
 
+    def reserve(self, start: int, end: int, *, keep_size: bool) -> None:
+        """Allocate the pages from `start` to `end`; StorageFullError where that is more than there is memory."""
+        if end - start > _NO_MATTER and self.holes(start, end) > available_memory():
+            raise StorageFullError("")  # the kernel would give it, and then end processes
+        try:
+            fallocate(self.fd, ALLOCATE_KEEP_SIZE if keep_size else 0, start, end - start)
+        except OSError as error:
+            if error.errno in (errno.ENOSPC, errno.ENOMEM):
+                raise StorageFullError("") from error
+            raise
+
     def holes(self, start: int, end: int) -> int:
         """How many bytes of whole pages between `start` and `end` are not allocated yet."""
         start, end = start // PAGE * PAGE, -(-end // PAGE) * PAGE
@@ -153,6 +167,13 @@ class Memfd:
         finally:
             os.close(probe)
         return False
+
+
+def available_memory() -> int:
+    """How many bytes this machine could still give."""
+    import psutil  # only where it is asked for
+
+    return int(psutil.virtual_memory().available)
 
 
 def _descriptors() -> float:

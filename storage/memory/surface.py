@@ -6,6 +6,7 @@ from collections.abc import Iterator
 
 from storage.base import RENAME_EXCHANGE, Storage
 from storage.entry import Entry, Usage
+from storage.memory.memfd import available_memory
 from storage.memory.tree import MemoryTree
 
 
@@ -124,7 +125,5 @@ class MemoryOperations(Storage):
             used = self._tree.budget.measured()
         if self.capacity is not None:
             return Usage(self.capacity, used, max(self.capacity - used, 0))
-        import psutil  # only where it is asked for
-
-        free = psutil.virtual_memory().available
+        free = available_memory()
         return Usage(used + free, used, free)

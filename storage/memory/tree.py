@@ -29,7 +29,7 @@ class MemoryTree(Lookup):
     def create(self, name: str, mode: int, uid: int | None, gid: int | None) -> RegularFile:
         """A new empty file; FileExistsError."""
         with self.lock:
-            place = self._free_place(name)
+            place = self.free_place(name)
             now = self.now()
             node = RegularFile(self.number(), mode, *owner(uid, gid), now, self.budget)
             self.enter(place, node, now)
@@ -38,7 +38,7 @@ class MemoryTree(Lookup):
     def mkdir(self, name: str, mode: int, uid: int | None, gid: int | None) -> None:
         """A new directory; FileExistsError."""
         with self.lock:
-            place = self._free_place(name)
+            place = self.free_place(name)
             now = self.now()
             self.enter(place, Directory(self.number(), mode, *owner(uid, gid), now), now)
 
@@ -109,7 +109,7 @@ class MemoryTree(Lookup):
         except UnicodeEncodeError as error:
             raise SuspiciousFileOperation(f"{target!r} stands for no bytes") from error
         with self.lock:
-            place = self._free_place(name)
+            place = self.free_place(name)
             now = self.now()
             self.enter(place, Symlink(self.number(), *owner(uid, gid), now, target), now)
 
@@ -128,7 +128,7 @@ class MemoryTree(Lookup):
             return
         device = rdev if kind in (Kind.CHARACTER_DEVICE, Kind.BLOCK_DEVICE) else 0
         with self.lock:
-            place = self._free_place(name)
+            place = self.free_place(name)
             now = self.now()
             self.enter(place, Special(self.number(), mode, *owner(uid, gid), now, kind, device), now)
 
@@ -136,7 +136,7 @@ class MemoryTree(Lookup):
         """A second name for a file that is no directory; FileExistsError, PermissionError (EPERM)."""
         with self.lock:
             node = self.find(source)
-            place = self._free_place(name)
+            place = self.free_place(name)
             if isinstance(node, Directory):
                 fail(errno.EPERM, source)
             self.enter(place, node, self.now())
@@ -235,7 +235,8 @@ class MemoryTree(Lookup):
             directory.nlink -= 1
         node.ctime_ns = directory.mtime_ns = directory.ctime_ns = self.now()
 
-    def _free_place(self, name: str) -> Place:
+    def free_place(self, name: str) -> Place:
+        """`place()` of a name that must be free (the lock is held); FileExistsError."""
         if not name:
             fail(errno.EEXIST, name)
         place = self.place(name)
