@@ -9,6 +9,7 @@ seekable binary file; storages override them where the file can do better.
 from __future__ import annotations
 
 import contextlib
+import functools
 import io
 import os
 import re
@@ -326,17 +327,19 @@ def _unwrapped(file: Any) -> Any:
     A layer with methods of its own (encryption, compression) is where it stops.
     """
     while True:
-        if _only_forwards(type(file)):
+        kind: Any = type(file)
+        if only_forwards(kind):
             file = file.file
-        elif type(file) is io.TextIOWrapper:
+        elif kind is io.TextIOWrapper:
             file = file.buffer
-        elif type(file) in (io.BufferedReader, io.BufferedWriter, io.BufferedRandom):
+        elif kind in (io.BufferedReader, io.BufferedWriter, io.BufferedRandom):
             file = file.raw
         else:
             return file
 
 
-def _only_forwards(cls: type) -> bool:
+@functools.cache
+def only_forwards(cls: Any) -> bool:
     """Whether a class reads and writes by Django's FileProxyMixin (or ours) and nothing else."""
     for method in ("read", "readinto", "write", "seek"):
         owner = next((base for base in cls.__mro__ if method in vars(base)), object)

@@ -26,7 +26,7 @@ def entry_of_stat(name: str, st: os.stat_result, target: str | None = None) -> E
         st.st_atime_ns,
         ctime_ns,
         _birth_time_ns(st) if _HAS_BIRTH_TIME else None,
-        f"{ino:x}-{size:x}-{mtime_ns:x}-{ctime_ns:x}",
+        f"{ino}-{size}-{mtime_ns}-{ctime_ns}",
         mode & 0o7777,
         st.st_uid,
         st.st_gid,

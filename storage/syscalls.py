@@ -20,6 +20,7 @@ _AT_FDCWD = -2 if sys.platform == "darwin" else -100
 _AT_SYMLINK_NOFOLLOW = 0x20 if sys.platform == "darwin" else 0x100
 _UTIME_OMIT = -2 if sys.platform == "darwin" else (1 << 30) - 2
 _BILLION = 10**9
+_ENCODING = sys.getfilesystemencoding()
 
 _libc = ctypes.CDLL(None, use_errno=True)
 
@@ -40,21 +41,25 @@ if sys.platform == "linux":
 
 
 @functools.lru_cache(maxsize=256)
-def _how(flags: int, mode: int, resolve: int) -> _OpenHow:
-    """The argument of openat2, made once for each combination: the kernel only reads it."""
-    return _OpenHow(flags | os.O_CLOEXEC, mode if flags & os.O_CREAT else 0, resolve)
+def _how(flags: int, mode: int, resolve: int) -> tuple[_OpenHow, int]:
+    """The argument of openat2 and its address, made once for each combination: the kernel only reads it."""
+    how = _OpenHow(flags | os.O_CLOEXEC, mode if flags & os.O_CREAT else 0, resolve)
+    return how, ctypes.addressof(how)
 
 
-def openat2(dir_fd: int, path: str, flags: int, mode: int, resolve: int) -> int:
-    """Open `path` below the directory `dir_fd` under the rules `resolve` (RESOLVE_...); the descriptor, close-on-exec.
+def openat2(dir_fd: int | None, path: str, flags: int, mode: int, resolve: int) -> int:
+    """Open `path` below the directory `dir_fd` (None: `path` is absolute) under the rules `resolve` (RESOLVE_...).
+
+    Returns the descriptor, close-on-exec.
 
     EXDEV where RESOLVE_BENEATH is broken, ELOOP where RESOLVE_NO_SYMLINKS is, EAGAIN where a rename meanwhile leaves
     the kernel in doubt.
     """
-    how = ctypes.addressof(_how(flags, mode, resolve))
+    _, how = _how(flags, mode, resolve)
     encoded = _encoded(path)
+    base = _AT_FDCWD if dir_fd is None else dir_fd
     while True:
-        fd: int = _syscall(_SYS_OPENAT2, dir_fd, encoded, how, _HOW_SIZE)
+        fd: int = _syscall(_SYS_OPENAT2, base, encoded, how, _HOW_SIZE)
         if fd >= 0:
             return fd
         code = ctypes.get_errno()
@@ -138,7 +143,6 @@ def _timespec(time_ns: int | None) -> _Timespec:
 
 def _encoded(path: str) -> bytes:
     """The bytes of a path; C would take one with a NUL for a shorter one."""
-    encoded = os.fsencode(path)
-    if b"\0" in encoded:
+    if "\0" in path:
         raise ValueError("embedded null byte")
-    return encoded
+    return path.encode(_ENCODING, "surrogateescape")

@@ -30,6 +30,7 @@ from storage.names import checked_name, safe_join, split_name
 __all__ = ("FileSystemStorage",)
 
 _ATTEMPTS = 8
+_BARE_MODES = frozenset({"rb", "r+b", "rb+"})
 
 
 @deconstructible(path="django.core.files.storage.FileSystemStorage")
@@ -158,9 +159,11 @@ class FileSystemStorage(LocalTree):
 
     def _open(self, name: str, mode: str = "rb") -> File:
         located = self._located(name)
-        opener = self._opener(located)
+        path, opener = self._beneath.path(located), self._opener(located)
+        if mode in _BARE_MODES:
+            return LocalFile(io.FileIO(path, mode, opener=opener), opener=opener)
         # With the size of the buffer given open() need not ask whether it is a terminal.
-        stream = open(self._beneath.path(located), mode, io.DEFAULT_BUFFER_SIZE, opener=opener)
+        stream = open(path, mode, io.DEFAULT_BUFFER_SIZE, opener=opener)
         return LocalFile(stream, opener=opener)
 
     def _opener(self, plain: str) -> Opener:

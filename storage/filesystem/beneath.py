@@ -15,8 +15,10 @@ Two ways to resolve:
   again. One that leads outside raises SuspiciousFileOperation, unless `outside` allows it.
 
 No descriptor of the location is kept between two calls. It would have to be compared with what has the location's
-path now (created late, replaced, switched by a link), and that costs as much as opening it. An entry directly in the
-location needs none at all: its path has no component that is not trusted.
+path now (created late, replaced, switched by a link), and that costs as much as opening it. Mostly none is needed: the
+path of an entry directly in the location has no component that is not trusted, and openat2 opens any other by its
+absolute path under the rule that no component at all is a link (RESOLVE_NO_SYMLINKS), unless the location itself is
+reached through one.
 """
 
 from __future__ import annotations
@@ -89,13 +91,15 @@ class Beneath:
     Names are plain ('/'-separated, without "." and ".."); "" is the location itself.
     """
 
-    __slots__ = ("_prefix", "location", "outside")
+    __slots__ = ("_linked", "_prefix", "location", "outside")
 
     def __init__(self, location: str, *, outside: bool = False) -> None:
         """With `outside`, links may lead out of the location where they are followed."""
         self.location = location
         self.outside = outside
         self._prefix = os.path.join(location, "")
+        self._linked = False
+        """Whether the way to the location goes through a link, as far as is known."""
 
     def path(self, name: str) -> str:
         """The absolute path of an entry, for messages."""
@@ -159,11 +163,30 @@ class Beneath:
             return os.open(self.location, flags, mode)
         if "/" not in name:
             return os.open(self._prefix + name, flags | os.O_NOFOLLOW, mode)
+        flags |= os.O_NOFOLLOW
+        fits = openat2_works() and len(os.fsencode(self._prefix + name)) < _PATH_MAX
+        if fits and not self._linked:
+            try:
+                return openat2(None, self._prefix + name, flags, mode, RESOLVE_NO_SYMLINKS)
+            except OSError as error:
+                if error.errno != errno.ELOOP:
+                    raise
+        return self._open_from_root(name, flags, mode, fits)
+
+    def _open_from_root(self, name: str, flags: int, mode: int, fits: bool) -> int:
+        """Open by way of a descriptor of the location; `fits` says that openat2 is there and takes so long a name."""
         root = os.open(self.location, DIRECTORY)
         try:
-            if openat2_works() and len(os.fsencode(name)) < _PATH_MAX:
-                return _openat2_strictly(root, name, flags | os.O_NOFOLLOW, mode)
-            return _walk(root, name, flags | os.O_NOFOLLOW, mode)
+            if not fits:
+                return _walk(root, name, flags, mode)
+            try:
+                fd = openat2(root, name, flags, mode, RESOLVE_BENEATH | RESOLVE_NO_SYMLINKS)
+            except OSError as error:
+                if error.errno != errno.ELOOP:
+                    raise
+                return _walk(root, name, flags, mode)  # which tells a link on the way from one at the end
+            self._linked = True
+            return fd
         finally:
             os.close(root)
 
@@ -218,15 +241,6 @@ def _realpath(path: str) -> str:
             if error.errno not in (errno.EINVAL, errno.ENOENT):
                 raise
     return os.path.realpath(path)
-
-
-def _openat2_strictly(root: int, name: str, flags: int, mode: int) -> int:
-    try:
-        return openat2(root, name, flags, mode, RESOLVE_BENEATH | RESOLVE_NO_SYMLINKS)
-    except OSError as error:
-        if error.errno != errno.ELOOP:
-            raise
-    return _walk(root, name, flags, mode)  # which tells a link on the way from one at the end
 
 
 def _walk(root: int, name: str, flags: int, mode: int) -> int:

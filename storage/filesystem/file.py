@@ -5,11 +5,12 @@ from __future__ import annotations
 import io
 import os
 from collections.abc import Callable
+from functools import cached_property
 from typing import Any, Self
 
 from storage import extents
 from storage.entry import Entry
-from storage.files import File
+from storage.files import File, only_forwards
 from storage.posix import entry_of_stat, set_attributes_of_fd
 from storage.syscalls import fallocate
 
@@ -24,9 +25,50 @@ class LocalFile(File):
     """
 
     def __init__(self, file: Any, name: str | None = None, opener: Opener | None = None) -> None:
-        """Wrap `file`; `opener` is how the builtin open() is to open the file's path again."""
-        super().__init__(file, name)
+        """Wrap `file`; `opener` is how the builtin open() is to open the file's path again.
+
+        An `io.FileIO` gets a buffer when its cursor is used for the first time: who reads by position needs none.
+        """
+        if type(file) is io.FileIO:
+            self._raw = file
+            self.name = name or str(file.name)
+            self.mode = file.mode
+        else:
+            super().__init__(file, name)
         self._opener = opener
+
+    @cached_property
+    def file(self) -> Any:
+        """The file object with the cursor; the bare one where it was closed before it had one."""
+        if self._raw.closed:
+            return self._raw
+        return io.BufferedRandom(self._raw) if self._raw.writable() else io.BufferedReader(self._raw)
+
+    @property
+    def closed(self) -> bool:
+        """Whether the file is closed."""
+        return self._raw.closed if self._is_bare() else super().closed
+
+    def close(self) -> None:
+        """Close the file."""
+        if self._is_bare():
+            self._raw.close()
+        else:
+            super().close()
+
+    def content_fd(self) -> int | None:
+        """The descriptor whose bytes are this file's content, nothing buffered; None for one of a subclass that is not.
+
+        It belongs to this file: do not close it, and do not use it after close().
+        """
+        kind: Any = type(self)
+        if self._is_bare() and only_forwards(kind):
+            return None if self._raw.closed else self._raw.fileno()
+        return super().content_fd()
+
+    def _is_bare(self) -> bool:
+        """Whether the cursor has not been used yet."""
+        return "file" not in self.__dict__
 
     def open(self, mode: str | None = None, *args: Any, **kwargs: Any) -> Self:
         """Go back to the beginning, or open the file of this name again if it was closed.
@@ -124,6 +166,8 @@ class LocalFile(File):
         """The descriptor, after what the cursor has written has gone to it; with `unread`, what was read ahead is
         forgotten.
         """
+        if self._is_bare():
+            return self._raw.fileno()
         file = self.file
         if file.writable():
             file.flush()  # which drops what a "+" file has read ahead, too

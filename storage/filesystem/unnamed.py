@@ -22,7 +22,7 @@ class UnnamedFile(LocalFile):
 
     def __init__(self, fd: int, namer: Namer) -> None:
         """Own the descriptor `fd`."""
-        super().__init__(io.BufferedRandom(io.FileIO(fd, "r+b")))
+        super().__init__(io.FileIO(fd, "r+b"))
         self.name = None
         self._namer = namer
 
