@@ -7,7 +7,7 @@ waiting     for the next request, awake or asleep
 pool        threads for requests that may wait
 request     one request, read field by field
 operations  a method for each opcode, which calls a verb
-listing     an open directory
+directory   an open directory
 opened      how the kernel treats an open file: passthrough and caches
 notifications   what the kernel is told of changes that did not come from it
 """

@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING
 from vfs.attributes import Attributes
 from vfs.openfile import Handle
 from vfs.transports.kernel import protocol
-from vfs.transports.kernel.listing import Listing
+from vfs.transports.kernel.directory import OpenDirectory
 from vfs.transports.kernel.opened import NO_FILE, OpenModes
 from vfs.transports.kernel.protocol import Fattr, Opcode
 from vfs.transports.kernel.request import Request, stale
@@ -52,7 +52,7 @@ class Operations:
         self._nodes = filesystem.tree.by_ino
         self._root = filesystem.root
         self._handles: dict[int, Handle] = {}
-        self._listings: dict[int, Listing] = {}
+        self._directories: dict[int, OpenDirectory] = {}
         self._numbers = itertools.count(1)
         self._missing = protocol.ENTRY_OUT.pack(0, 0, timeouts.entry, 0, timeouts.entry_ns, 0, *(0,) * 16)
         self.table = self._table(xattrs)
@@ -367,23 +367,23 @@ class Operations:
     def opendir(self, request: Request) -> bytes:
         """Open a directory; its listing is made when it is read."""
         number = next(self._numbers)
-        self._listings[number] = Listing(self.filesystem, self.node(request.nodeid))
+        self._directories[number] = OpenDirectory(self.filesystem, self.node(request.nodeid))
         return protocol.OPEN_OUT.pack(number, 0, NO_FILE)
 
     def readdir(self, request: Request) -> bytes:
         """Names, types and inode numbers from an offset."""
         number, offset, size, *_ = request.read(protocol.READ_IN)
-        return self._listings[number].names(offset, size)
+        return self._directories[number].names(offset, size)
 
     def readdirplus(self, request: Request) -> bytes:
         """The same, with what a lookup of each would answer."""
         number, offset, size, *_ = request.read(protocol.READ_IN)
-        return self._listings[number].entries(offset, size, self._entry)
+        return self._directories[number].entries(offset, size, self._entry)
 
     def releasedir(self, request: Request) -> bytes:
         """A directory was closed."""
         number, *_ = request.read(protocol.RELEASE_IN)
-        self._listings.pop(number, None)
+        self._directories.pop(number, None)
         return b""
 
     # -- the whole
@@ -433,10 +433,10 @@ class Operations:
         if opcode in _ENTRIES:
             self._forget_entry(body, 0)
         if opcode == Opcode.READDIRPLUS:
-            for offset in Listing.offsets(body):
+            for offset in OpenDirectory.offsets(body):
                 self._forget_entry(body, offset)
         elif opcode == Opcode.OPENDIR:
-            self._listings.pop(protocol.OPEN_OUT.unpack_from(body)[0], None)
+            self._directories.pop(protocol.OPEN_OUT.unpack_from(body)[0], None)
         elif opcode in _OPENS:
             self.close(protocol.OPEN_OUT.unpack_from(body, len(body) - protocol.OPEN_OUT.size)[0])
 
@@ -449,7 +449,7 @@ class Operations:
         """The mount is gone, and with it whoever had a file open."""
         for number in list(self._handles):
             self.close(number)
-        self._listings.clear()
+        self._directories.clear()
 
 
 _OPENS = frozenset({Opcode.OPEN, Opcode.CREATE, Opcode.TMPFILE})

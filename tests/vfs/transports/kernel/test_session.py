@@ -269,7 +269,7 @@ def test_a_reply_that_nobody_waits_for_leaks_nothing(
     filesystem = conversation.transport.filesystem
     assert [node for node in filesystem.tree.nodes() if node.lookups and node is not filesystem.root] == []
     assert filesystem.open_files() == 0
-    assert not conversation.transport._operations._listings
+    assert not conversation.transport._operations._directories
 
 
 def test_a_listing_with_nodes_that_nobody_takes_leaks_none(talk: Talk, refuse: Callable[[int], Refusing]) -> None:
@@ -369,7 +369,7 @@ def test_a_device_that_is_closed_ends_the_loop_and_lets_go_of_everything(talk: T
     descriptor = conversation.transport._descriptor
     conversation.end()
     assert conversation.transport.filesystem.open_files() == 0
-    assert conversation.transport._operations._listings == {}
+    assert conversation.transport._operations._directories == {}
     with pytest.raises(OSError, match="Bad file descriptor"):
         os.fstat(descriptor)
 
