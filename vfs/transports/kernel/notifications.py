@@ -1,8 +1,9 @@
 """Telling the kernel what changed without it: names and contents that the program changed through the storage object.
 
 INVAL_ENTRY waits in the kernel while a request in that directory is unanswered. So a thread of its own sends them,
-which holds nothing that a request could need. What the serving threads change themselves came from the kernel, which
-knows.
+which holds nothing that a request could need. Who made the change waits until they are sent, so that it is seen at
+once; not for ever, for it may hold a lock of the program's own that the answer to such a request needs. What the
+serving threads change themselves came from the kernel, which knows.
 """
 
 from __future__ import annotations
@@ -11,6 +12,7 @@ import logging
 import os
 import queue
 import threading
+from collections.abc import Iterator
 from typing import TYPE_CHECKING
 
 from storage.entry import Change
@@ -23,6 +25,9 @@ if TYPE_CHECKING:
 
 logger = logging.getLogger("vfs")
 
+SENT_SECONDS = 1.0
+"""How long a change waits until the kernel knows of it."""
+
 
 class Notifier:
     """Sends what the subscribers of a storage are told to the kernel."""
@@ -32,7 +37,7 @@ class Notifier:
         self._descriptor = descriptor
         self._filesystem = filesystem
         self._serving = serving
-        self._waiting: queue.SimpleQueue[bytes | None] = queue.SimpleQueue()
+        self._waiting: queue.SimpleQueue[tuple[list[bytes], threading.Event] | None] = queue.SimpleQueue()
         self._thread = threading.Thread(target=self._send_all, name="vfs-notifier", daemon=True)
         self._subscription = filesystem.storage.subscribe(self._changed)
         self._thread.start()
@@ -46,20 +51,25 @@ class Notifier:
     def _changed(self, change: Change) -> None:
         if threading.get_ident() in self._serving:
             return
+        sent = threading.Event()
+        self._waiting.put((list(self._messages(change)), sent))
+        sent.wait(SENT_SECONDS)
+
+    def _messages(self, change: Change) -> Iterator[bytes]:
         tree = self._filesystem.tree
-        if change.identity is not None and (node := tree.with_identity(change.identity)) is not None:
-            self._content(node)
+        node = tree.with_identity(change.identity)
+        if node is not None:
+            yield self._content(node)
         for name in (change.name, change.target):
             if name is None:
                 continue
             directory, leaf = self._nearest(name)
-            self._filesystem.names.touch(directory)
-            node = tree.child(directory, leaf)
-            if node is not None:
-                self._content(node)
+            child = tree.child(directory, leaf)
+            if child is not None and child is not node:
+                yield self._content(child)
             if change.action not in {"write", "attributes"}:
-                self._content(directory)
-                self._name(directory, leaf)
+                yield self._content(directory)
+                yield self._name(directory, leaf)
 
     def _nearest(self, path: str) -> tuple[Node, str]:
         """The deepest directory on `path` that has a node, and the name in it that `path` goes on with."""
@@ -72,26 +82,32 @@ class Notifier:
             node = below
         return node, names[-1]
 
-    def _content(self, node: Node) -> None:
+    def _content(self, node: Node) -> bytes:
         """Attributes and content of `node` are to be asked for again."""
         self._filesystem.names.touch(node)
-        nodeid = protocol.ROOT if node is self._filesystem.root else node.ino
-        self._put(Notify.INVAL_INODE, protocol.INVAL_INODE_OUT.pack(nodeid, 0, 0))
+        return _message(Notify.INVAL_INODE, protocol.INVAL_INODE_OUT.pack(self._nodeid(node), 0, 0))
 
-    def _name(self, directory: Node, name: str) -> None:
+    def _name(self, directory: Node, name: str) -> bytes:
         """What `directory` has under `name`, or that it has nothing, is to be asked for again."""
-        nodeid = protocol.ROOT if directory is self._filesystem.root else directory.ino
         leaf = os.fsencode(name)
-        self._put(Notify.INVAL_ENTRY, protocol.INVAL_ENTRY_OUT.pack(nodeid, len(leaf), 0) + leaf + b"\0")
+        head = protocol.INVAL_ENTRY_OUT.pack(self._nodeid(directory), len(leaf), 0)
+        return _message(Notify.INVAL_ENTRY, head + leaf + b"\0")
 
-    def _put(self, code: Notify, body: bytes) -> None:
-        self._waiting.put(protocol.OUT_HEADER.pack(protocol.OUT_HEADER.size + len(body), code, 0) + body)
+    def _nodeid(self, node: Node) -> int:
+        return protocol.ROOT if node is self._filesystem.root else node.ino
 
     def _send_all(self) -> None:
-        while (message := self._waiting.get()) is not None:
-            try:
-                os.write(self._descriptor, message)
-            except FileNotFoundError:
-                continue  # the kernel has no such inode or name: just as well
-            except OSError as error:
-                logger.debug("the kernel took no notification: %s", error)
+        while (work := self._waiting.get()) is not None:
+            messages, sent = work
+            for message in messages:
+                try:
+                    os.write(self._descriptor, message)
+                except FileNotFoundError:
+                    continue  # the kernel has no such inode or name: just as well
+                except OSError as error:
+                    logger.debug("the kernel took no notification: %s", error)
+            sent.set()
+
+
+def _message(code: Notify, body: bytes) -> bytes:
+    return protocol.OUT_HEADER.pack(protocol.OUT_HEADER.size + len(body), code, 0) + body
