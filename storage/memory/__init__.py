@@ -107,10 +107,12 @@ class InMemoryStorage(StorageSettingsMixin, MemoryOperations):
 
     def _node_to_read(self, name: str) -> tuple[str, Inode]:
         """The name in the tree, and the inode (the lock is held)."""
-        with contextlib.suppress(OSError, SuspiciousFileOperation):
+        try:
             node = self._tree.find(name)
             if not isinstance(node, Symlink):
                 return name, node
+        except (OSError, SuspiciousFileOperation):
+            pass  # it may be there all the same, when it is normalised and links are followed
         return self._followed(self._plain(name))
 
     def _node_to_write(self, plain: str, *, exclusively: bool) -> tuple[str, Inode, bool]:

@@ -69,7 +69,9 @@ class Hold:
         """Write all of `data` at `offset`; StorageFullError with nothing changed. The cursor stays."""
         if offset < 0:
             raise OSError(errno.EINVAL, os.strerror(errno.EINVAL))
-        view = memoryview(data).cast("B")
+        view = memoryview(data)
+        if view.nbytes != len(view):
+            view = view.cast("B")
         tree = self._tree
         with tree.lock:
             node = self._inode or closed()

@@ -9,6 +9,7 @@ a name is "not a directory".
 from __future__ import annotations
 
 import errno
+import functools
 import os
 import threading
 import time
@@ -24,6 +25,7 @@ _NAME_MAX = 255
 _NEVER_A_NAME = frozenset({"", ".", ".."})
 _DOTS = frozenset({".", ".."})
 _HOPS = 40
+_strerror = functools.cache(os.strerror)
 
 
 Place = tuple[Directory, str, Inode | None]
@@ -62,13 +64,13 @@ class Lookup:
         """The inode called `name`; FileNotFoundError, NotADirectoryError."""
         # What is no name need not be asked first: it is in no directory.
         node: Inode = self.root
-        try:
-            if name:
-                for part in name.split("/"):
-                    node = node.entries[part]
-        except KeyError:
-            components(name)
-            fail(errno.ENOENT if isinstance(node, Directory) else errno.ENOTDIR, name)
+        if name:
+            for part in name.split("/"):
+                below = node.entries.get(part)
+                if below is None:
+                    components(name)
+                    fail(errno.ENOENT if isinstance(node, Directory) else errno.ENOTDIR, name)
+                node = below
         return node
 
     def find_directory(self, name: str) -> Directory:
@@ -84,11 +86,16 @@ class Lookup:
         if not leaf or (slash and not above):
             components(name)
             fail(errno.EBUSY, name)
-        try:
-            directory = self.find_directory(above) if above else self.root
-        except OSError:
-            components(name)  # the better error
-            raise
+        directory: Inode = self.root
+        if above:
+            try:
+                directory = self.find(above)
+            except OSError:
+                components(name)  # the better error
+                raise
+        if not isinstance(directory, Directory):
+            components(name)
+            fail(errno.ENOTDIR, name)
         node = directory.entries.get(leaf)
         if node is None and not (leaf.isascii() and len(leaf) <= _NAME_MAX and "\0" not in leaf and leaf not in _DOTS):
             components(name)
@@ -174,4 +181,4 @@ def components(name: str) -> list[str]:
 
 def fail(code: int, name: str) -> NoReturn:
     """Raise the OSError of `code`, which is of the builtin class for it."""
-    raise OSError(code, os.strerror(code), name)
+    raise OSError(code, _strerror(code), name)

@@ -64,10 +64,8 @@ class Inode:
         self, now: int, mode: int | None, uid: int | None, gid: int | None, atime_ns: int | None, mtime_ns: int | None
     ) -> None:
         """Change what is not None; the time of the change is noted even where nothing is."""
-        if uid is not None:
-            self.uid = _shared(uid)
-        if gid is not None:
-            self.gid = _shared(gid)
+        if uid is not None or gid is not None:
+            self.uid, self.gid = _shared(self.uid if uid is None else uid, self.gid if gid is None else gid)
         if mode is not None:
             self.mode = _MODES[mode & 0o7777]
         if atime_ns is not None:
@@ -166,13 +164,13 @@ class Special(Inode):
 
 def owner(uid: int | None, gid: int | None) -> tuple[int, int]:
     """The owner and the group of a new inode: those given, else the process's."""
-    return _shared(os.geteuid() if uid is None else uid), _shared(os.getegid() if gid is None else gid)
+    return _shared(os.geteuid() if uid is None else uid, os.getegid() if gid is None else gid)
 
 
 @functools.lru_cache(maxsize=1024)
-def _shared(number: int) -> int:
-    """The same number, mostly the same object as for others who have it."""
-    return number
+def _shared(uid: int, gid: int) -> tuple[int, int]:
+    """The same numbers, mostly the same objects as others have."""
+    return uid, gid
 
 
 def new_entry(

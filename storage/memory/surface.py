@@ -27,7 +27,9 @@ class MemoryOperations(Storage):
 
     def stat(self, name: str) -> Entry:
         """What there is under `name`; FileNotFoundError, NotADirectoryError."""
-        return self._tree.stat(name)
+        tree = self._tree
+        with tree.lock:
+            return tree.find(name).entry(name.rpartition("/")[2])
 
     def scandir(self, path: str = "") -> Iterator[Entry]:
         """The entries of a directory as it is now, in the order in which they were made."""

@@ -27,13 +27,12 @@ class MemoryTree(Lookup):
             return RegularFile(self.number(), mode, *owner(uid, gid), self.now(), self.budget)
 
     def create(self, name: str, mode: int, uid: int | None, gid: int | None) -> RegularFile:
-        """A new empty file; FileExistsError."""
-        with self.lock:
-            place = self.free_place(name)
-            now = self.now()
-            node = RegularFile(self.number(), mode, *owner(uid, gid), now, self.budget)
-            self.enter(place, node, now)
-            return node
+        """A new empty file (the lock is held); FileExistsError."""
+        place = self.free_place(name)
+        now = self.now()
+        node = RegularFile(self.number(), mode, *owner(uid, gid), now, self.budget)
+        self.enter(place, node, now)
+        return node
 
     def mkdir(self, name: str, mode: int, uid: int | None, gid: int | None) -> None:
         """A new directory; FileExistsError."""
@@ -123,11 +122,11 @@ class MemoryTree(Lookup):
             fail(errno.EPERM, name)
         if kind is Kind.SYMLINK:
             fail(errno.EINVAL, name)
-        if kind is Kind.FILE:
-            self.create(name, mode, uid, gid)
-            return
         device = rdev if kind in (Kind.CHARACTER_DEVICE, Kind.BLOCK_DEVICE) else 0
         with self.lock:
+            if kind is Kind.FILE:
+                self.create(name, mode, uid, gid)
+                return
             place = self.free_place(name)
             now = self.now()
             self.enter(place, Special(self.number(), mode, *owner(uid, gid), now, kind, device), now)
