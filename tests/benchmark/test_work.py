@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import errno
+import json
 import os
 import shutil
 import struct
+import subprocess
 import sys
 from pathlib import Path
 
@@ -174,3 +176,26 @@ def test_the_list_names_every_place_and_work() -> None:
     assert result.exit_code == 0
     for name in ("memory/kernel-user", "bare/local", "passthrough_hp", *(piece.name for piece in runner.PIECES)):
         assert f" {name} " in result.output
+
+
+@pytest.mark.mount
+@pytest.mark.skipif(os.geteuid() != 0, reason="the benchmark runs as root")
+def test_a_run_measures_mounts_and_leaves_nothing(tmp_path: Path) -> None:
+    tmp_path.chmod(0o755)
+    (tmp_path / "disk").mkdir()
+    script = [sys.executable, "-m", "benchmark", "--quick", "--rounds", "1", "--folder", str(tmp_path / "disk")]
+    places = ["--places", "memory/kernel,local/fusepy,tmpfs,disk", "--work", "create,stat-cold"]
+    written = ["--json", str(tmp_path / "bench.json"), "--picture", str(tmp_path / "bench.svg")]
+    environment = {**os.environ, "PYTHONPATH": str(Path(bare.__file__).parents[1])}
+    done = subprocess.run(
+        [*script, *places, *written], env=environment, capture_output=True, text=True, timeout=100, check=False
+    )
+    assert (done.returncode, done.stderr) == (0, ""), done.stdout
+    content = json.loads((tmp_path / "bench.json").read_text())
+    measured = {(figure["place"], figure["work"]): figure for figure in content["figures"]}
+    assert len(measured) == 4 * 2 + 2, "two of the places take a time to mount"
+    assert measured["memory/kernel", "create"]["cpu"] > 0
+    assert measured["memory/kernel", "create"]["requests"]["create"] == 1
+    assert measured["tmpfs", "create"]["cpu"] is None
+    assert "<svg" in (tmp_path / "bench.svg").read_text()
+    assert list((tmp_path / "disk").iterdir()) == []
