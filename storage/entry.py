@@ -19,6 +19,10 @@ class Kind(enum.Enum):
     CHARACTER_DEVICE = _stat.S_IFCHR
     BLOCK_DEVICE = _stat.S_IFBLK
 
+    def __init__(self, type_bits: int) -> None:
+        """`type_bits` is the value once more, where it is quick to come by."""
+        self.type_bits = type_bits
+
     @classmethod
     def of_mode(cls, mode: int) -> Kind:
         """The kind that the file-type bits of `mode` (as in `st_mode`) say; ValueError for none."""

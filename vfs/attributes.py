@@ -11,6 +11,7 @@ from storage.entry import Entry, Kind
 
 BLOCK = 512
 """Bytes in a unit of `Attributes.blocks`, by POSIX."""
+_DIRECTORY = Kind.DIRECTORY
 
 
 class Attributes(NamedTuple):
@@ -75,16 +76,17 @@ class Policy:
             atime = atime if kept.atime_ns is None else kept.atime_ns
             mtime = mtime if kept.mtime_ns is None else kept.mtime_ns
             ctime = ctime if kept.ctime_ns is None else kept.ctime_ns
+        is_dir = entry.kind is _DIRECTORY
         if mode is None:
-            mode = 0o755 if entry.kind is Kind.DIRECTORY else 0o644
+            mode = 0o755 if is_dir else 0o644
         if self.umask is not None:
             mode &= ~self.umask
         if mtime is None:
             mtime = self.mounted_ns
         return Attributes(
             ino,
-            mode | entry.kind.value,
-            (2 if entry.kind is Kind.DIRECTORY else 1) if entry.nlink is None else entry.nlink,
+            mode | entry.kind.type_bits,
+            (2 if is_dir else 1) if entry.nlink is None else entry.nlink,
             self.uid if self.uid is not None else self.owner if uid is None else uid,
             self.gid if self.gid is not None else self.group if gid is None else gid,
             entry.rdev,

@@ -19,6 +19,8 @@ from vfs.tree import NamelessError, Node
 
 logger = logging.getLogger("vfs")
 
+_FILE = Kind.FILE
+
 
 class Contents:
     """The open files of one mount."""
@@ -38,7 +40,7 @@ class Contents:
 
     def open(self, node: Node, flags: int, pid: int) -> Handle:
         """A handle on `node` with open(2)'s `flags`; OSError (ESTALE) when its name shows another file by now."""
-        if node.kind is not Kind.FILE:
+        if node.kind is not _FILE:
             raise OSError(errno.EISDIR if node.is_dir else errno.ENXIO, "not a regular file")
         write = flags & os.O_ACCMODE != os.O_RDONLY or bool(flags & os.O_TRUNC)
         while True:
@@ -248,7 +250,7 @@ class Contents:
                 file = self.storage.open(path, mode)
         except NamelessError as error:
             raise OSError(errno.ESTALE, os.strerror(errno.ESTALE)) from error
-        if self.in_place and self.tree.key(file.stat().identity) != node.identity:
+        if self.in_place and self.tree.key(file.identity()) != node.identity:
             file.close()
             raise OSError(errno.ESTALE, os.strerror(errno.ESTALE), path)
         return file

@@ -138,9 +138,9 @@ class FileSystem(RangeVerbs):
         """
         entry = line.news()
         node = self.names.adopt(parent, line.name, entry) if entry is not None else None
-        if node is None:
+        if entry is None or node is None:
             return self.lookup(parent, line.name)
-        return self._answer(node, entry)
+        return node, self.policy.attributes(entry, node.ino, node.kept)
 
     def mkdir(self, parent: Node, name: str, mode: int, caller: Caller) -> tuple[Node, Attributes]:
         """Make a directory with the permission bits `mode`, for `caller`; counts one lookup."""

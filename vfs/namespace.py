@@ -127,14 +127,13 @@ class Namespace:
                     pass  # until what is being done to its names is done
 
     def adopt(self, parent: Node, name: str, entry: Entry) -> Node | None:
-        """The node for an entry that was listed and of which nothing is known; None where something is."""
-        with self.tree.lock:
-            if self.tree.with_identity(entry.identity) is not None or (parent, name) in self.tree.claims:
-                return None
-            node = self.tree.attach(parent, name, entry)
-            self.learn(node, entry)
-            node.expires = parent.listing_expires if parent.listing is not None else 0.0
-            return node
+        """A node for an entry that was listed, with a lookup counted; None if anything is known of it."""
+        node = self.tree.adopt(parent, name, entry)
+        if node is not None and not self.exact:
+            with self.tree.lock:
+                self.learn(node, entry)
+                node.expires = parent.listing_expires if parent.listing is not None else 0.0
+        return node
 
     def _is_fresh(self, node: Node) -> bool:
         """Whether the storage need not be asked about `node`."""
@@ -169,13 +168,20 @@ class Namespace:
         entry = self._of_open_file(node)
         if entry is not None:
             return entry
-        file = node.file
-        if node.parent is None and node is not self.tree.root:
-            return (file.entry(node.entry) if file is not None else self.known(node))._replace(nlink=0)
         if self._is_fresh(node):
-            return self.known(node)
-        entry = self._ask(node)
-        return file.entry(entry) if file is not None and file.dirty else entry
+            return self._named(node, self.known(node))
+        file = node.file
+        try:
+            entry = self._ask(node)
+        except NamelessError as error:
+            entry = file.entry(node.entry) if file is not None else node.entry
+            if entry is None:
+                raise OSError(errno.ESTALE, os.strerror(errno.ESTALE)) from error
+        return self._named(node, file.entry(entry) if file is not None and file.dirty else entry)
+
+    def _named(self, node: Node, entry: Entry) -> Entry:
+        """`entry` as it is by now, that of a file which has lost its last name shows no links."""
+        return entry if node.parent is not None or node is self.tree.root else entry._replace(nlink=0)
 
     def _of_open_file(self, node: Node) -> Entry | None:
         """What an open file that is written in place says of itself; None without one."""
@@ -268,10 +274,7 @@ class Namespace:
     def made(self, parent: Node, name: str, entry: Entry, *, links: bool = False) -> Node:
         """The node for what the mount has just made in the storage; see `make()`."""
         with self.tree.lock:
-            known = self.tree.child(parent, name)
-            if not links and (known is None or not self.tree.shows(known, entry)):
-                self.tree.disown(entry.identity)
-            node = self.tree.attach(parent, name, entry)
+            node = self.tree.attach(parent, name, entry, made=not links)
             self.touch(parent)
             self.learn(node, entry)
             return node

@@ -168,8 +168,11 @@ class Tree:
             return node.ino
         return self._number(key, f"{self.path(parent)}/{entry.name}" if key is None else "", 0)
 
-    def attach(self, parent: Node, name: str, entry: Entry) -> Node:
-        """The node for what `parent` shows as `name`: the known one if their identities agree, else a new one."""
+    def attach(self, parent: Node, name: str, entry: Entry, *, made: bool = False) -> Node:
+        """The node for what `parent` shows as `name`: the known one if their identities agree, else a new one.
+
+        Of a file that was just `made`, whichever node has the identity under another name stands for one that is gone.
+        """
         with self.lock:
             known = parent.children.get(name)
             if known is not None:
@@ -179,6 +182,9 @@ class Tree:
                 self.detach(parent, name)
             key = self.key(entry.identity)
             node = self._with_key(key)
+            if made and node is not None:
+                self._disown(node)
+                node = None
             if node is None or node.kind is not entry.kind:
                 node = self._new(entry, f"{self.path(parent)}/{name}" if key is None else name)
             elif node.is_dir:
@@ -187,6 +193,15 @@ class Tree:
             parent.children[name] = node
             self._idle.pop(parent, None)
             return node
+
+    def adopt(self, parent: Node, name: str, entry: Entry) -> Node | None:
+        """A new node for what `parent` shows as `name`, with a lookup counted; None if anything is known of it."""
+        with self.lock:
+            if name in parent.children or self._with_key(self.key(entry.identity)) is not None:
+                return None
+            if self.claims and (parent, name) in self.claims:
+                return None
+            return self.remember(self.attach(parent, name, entry))
 
     def detach(self, parent: Node, name: str) -> None:
         """Take the name from its node; an open node lives on without it."""
@@ -256,16 +271,6 @@ class Tree:
         """The node of this identity, whatever its name."""
         with self.lock:
             return self._with_key(self.key(identity))
-
-    def disown(self, identity: Hashable | None) -> None:
-        """A file was just made that has this identity, so whichever node has it stands for one that is gone."""
-        with self.lock:
-            node = self._with_key(self.key(identity))
-            if node is not None:
-                self._forget_identity(node)
-                node.identity = _GONE
-                if node in self._idle and not self._is_leased(node):
-                    self._drop(node)
 
     def identify(self, node: Node, identity: Hashable | None) -> None:
         """`node` is the same file under a new identity: its content was stored as a new object. Its number stays."""
@@ -360,6 +365,13 @@ class Tree:
     def _forget_identity(self, node: Node) -> None:
         if node.identity is not None and self._by_identity.get(node.identity) is node:
             del self._by_identity[node.identity]
+
+    def _disown(self, node: Node) -> None:
+        """The file that `node` stands for is gone."""
+        self._forget_identity(node)
+        node.identity = _GONE
+        if node in self._idle and not self._is_leased(node):
+            self._drop(node)
 
     def _is_leased(self, node: Node) -> bool:
         """Whether a request is at work on `node` or below it."""

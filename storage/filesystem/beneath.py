@@ -133,6 +133,13 @@ class Beneath:
 
     def stat(self, name: str, *, follow: bool = False) -> os.stat_result:
         """The attributes of an entry, of a link itself unless `follow`."""
+        if "/" not in name and not follow:
+            path = self._prefix + (name or ".")
+            try:
+                return os.stat(path, follow_symlinks=False)
+            except OSError as error:
+                raise_specific(error, self.path(name))
+                raise
         with self.place(name, follow=follow) as place:
             st = place.stat()
         if not follow or not stat.S_ISLNK(st.st_mode):

@@ -123,7 +123,12 @@ class LocalFile(File):
 
     def stat(self) -> Entry:
         """What the file is now, also after its name was removed or given to another."""
-        return entry_of_stat(os.path.basename(self.name or ""), os.fstat(self._flushed()))
+        return entry_of_stat((self.name or "").rpartition("/")[2], os.fstat(self._flushed()))
+
+    def identity(self) -> tuple[int, int]:
+        """Device and inode number."""
+        st = os.fstat(self._flushed())
+        return st.st_dev, st.st_ino
 
     def set_attributes(
         self,
