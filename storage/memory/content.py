@@ -135,8 +135,7 @@ class Content(Inode):
         size = source.size
         self.resize(size)
         for start, end in backing.extents(0, size):
-            for offset in range(start, end, CHUNK):
-                self.pwrite(memoryview(backing.pread(min(CHUNK, end - offset), offset)), offset)
+            self.copy_range_from(source, start, start, end - start)
 
     def copy_range_from(self, source: Content, offset: int, start: int, size: int) -> None:
         """Copy `size` bytes of `source`, which has them at `offset`, to `start`."""

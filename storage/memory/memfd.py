@@ -61,7 +61,7 @@ class Memfd:
     @classmethod
     def take(cls) -> Memfd | None:
         """A new one, or None where there are none on this system or too few descriptors are left."""
-        if sys.platform != "linux":
+        if sys.platform != "linux" or not hasattr(os, "memfd_create"):
             return None
         if len(cls._open) >= cls.most:
             cls.most = _descriptors() // 2

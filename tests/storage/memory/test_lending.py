@@ -3,10 +3,13 @@
 from __future__ import annotations
 
 import copy
+import errno
+import fcntl
 import mmap
 import os
 import pickle
 from collections.abc import Callable, Iterator
+from types import ModuleType
 
 import pytest
 
@@ -195,6 +198,22 @@ class TestComingBack:
         storage.unlink("f")
         with pytest.raises(OSError, match="descriptor"):
             os.fstat(fd)
+
+    @pytest.mark.parametrize(("module", "call", "code"), [(os, "open", errno.ENOENT), (fcntl, "fcntl", errno.EINVAL)])
+    def test_also_without_proc_and_without_leases(
+        self, storage: InMemoryStorage, monkeypatch: pytest.MonkeyPatch, module: ModuleType, call: str, code: int
+    ) -> None:
+        real = getattr(module, call)
+
+        def refusing(first: object, second: int, *rest: object) -> object:
+            if second in (fcntl.F_SETLEASE, os.O_RDONLY | os.O_CLOEXEC):
+                raise OSError(code, os.strerror(code))
+            return real(first, second, *rest)
+
+        with storage.create("f") as file:
+            lent(file)
+            monkeypatch.setattr(module, call, refusing)
+        assert in_memfds(storage) == 0
 
     def test_what_has_no_name_just_goes(self, storage: InMemoryStorage) -> None:
         before = len(Memfd._open)
