@@ -192,7 +192,7 @@ class Content(Inode):
         if (memfd := Memfd.take()) is not None:
             if data:
                 memfd.pwrite(data, 0)
-                memfd.allocated = os.fstat(memfd.fd).st_blocks * 512
+                memfd.allocated = -(-len(data) // PAGE) * PAGE
             self._replace(memfd)
             self.budget.apart.add(self)
         return memfd

@@ -74,10 +74,10 @@ class MemoryIO(Hold, io.BufferedIOBase):
     def write(self, data: ReadableBuffer, /) -> int:
         """All of `data` at the cursor, or in append mode at the true end."""
         with self._tree.lock:
-            if self._append:
-                self._position = self.size
-            written = self.pwrite(data, self._position)
-            self._position += written
+            start = self.size if self._append else self._position
+            written = self._put(data, start)
+            self._position = start + written
+        self._wrote()
         return written
 
     def seek(self, offset: int, whence: int = os.SEEK_SET, /) -> int:

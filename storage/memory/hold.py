@@ -67,6 +67,12 @@ class Hold:
 
     def pwrite(self, data: ReadableBuffer, offset: int) -> int:
         """Write all of `data` at `offset`; StorageFullError with nothing changed. The cursor stays."""
+        written = self._put(data, offset)
+        self._wrote()
+        return written
+
+    def _put(self, data: ReadableBuffer, offset: int) -> int:
+        """`pwrite()`, of which nobody is told yet."""
         if offset < 0:
             raise OSError(errno.EINVAL, os.strerror(errno.EINVAL))
         view = memoryview(data)
@@ -74,9 +80,7 @@ class Hold:
             view = view.cast("B")
         tree = self._tree
         with tree.lock:
-            node = self._inode or closed()
-            node.write(view, offset, tree.now())
-        self._wrote(node)
+            (self._inode or closed()).write(view, offset, tree.now())
         return len(view)
 
     def resize(self, size: int) -> int:
@@ -85,15 +89,14 @@ class Hold:
             raise OSError(errno.EINVAL, os.strerror(errno.EINVAL))
         tree = self._tree
         with tree.lock:
-            node = self._inode or closed()
-            node.truncate(size, tree.now())
-        self._wrote(node)
+            (self._inode or closed()).truncate(size, tree.now())
+        self._wrote()
         return size
 
-    def _wrote(self, node: RegularFile) -> None:
-        """Tell the subscribers, if the file has a name that they could know."""
+    def _wrote(self) -> None:
+        """Tell the subscribers, if the file has a name that they could know; no lock is held."""
         if self._storage._subscriptions and self._told:
-            self._storage._changed("write", self._told, identity=node.identity)
+            self._storage._changed("write", self._told, identity=self.node.identity)
 
 
 def closed() -> NoReturn:

@@ -48,7 +48,7 @@ class HeldRanges(Hold):
             if not mode & ALLOCATE_PUNCH_HOLE:
                 node.reserve(offset, end, keep_size=bool(mode & ALLOCATE_KEEP_SIZE))
             node.changed(tree.now())
-        self._wrote(node)
+        self._wrote()
 
     def seek_data(self, offset: int) -> int:
         """Where the first data at or behind `offset` begin; OSError (ENXIO) when none follow."""
@@ -84,7 +84,7 @@ class HeldRanges(Hold):
             now = tree.now()
             source.accessed(now)
             node.changed(now)
-        self._wrote(node)
+        self._wrote()
         return size
 
     def _sought(self, offset: int, whence: int) -> int:

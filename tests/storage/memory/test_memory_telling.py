@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import threading
 from collections.abc import Iterator
 
 import pytest
@@ -94,15 +95,30 @@ def test_a_file_without_a_name_is_told_of_when_it_has_one(storage: InMemoryStora
     assert told == [Change("save", "dir/g"), wrote(storage, "dir/g")]
 
 
-def test_the_subscriber_may_use_the_storage(storage: InMemoryStorage) -> None:
-    seen: list[bytes] = []
+@pytest.mark.parametrize(
+    "change",
+    [
+        lambda storage, file: file.write(b"C"),
+        lambda storage, file: file.truncate(3),
+        lambda storage, file: storage.open("dir/f", "wb"),
+        lambda storage, file: file.set_attributes(mode=0o600),
+        lambda storage, file: storage.save("dir/g", ContentFile(b"")),
+        lambda storage, file: storage.replace("dir/f", ContentFile(b"")),
+        lambda storage, file: storage.delete("dir/f"),
+        lambda storage, file: storage.rename("dir/f", "g"),
+    ],
+)
+def test_no_lock_is_held_meanwhile(storage: InMemoryStorage, change: object) -> None:
+    seen: list[str] = []
 
-    def look(change: Change) -> None:
-        seen.append(storage.open(change.name).read())
+    def look(_: Change) -> None:
+        other = threading.Thread(target=lambda: seen.append(storage.stat("dir").name), daemon=True)
+        other.start()
+        other.join(timeout=10)
 
-    with storage.subscribe(look), storage.open("dir/f", "r+b") as file:
-        file.pwrite(b"C", 0)
-    assert seen == [b"Content"]
+    with storage.open("dir/f", "r+b") as file, storage.subscribe(look):
+        change(storage, file)  # type: ignore[operator]
+    assert seen == ["dir"]
 
 
 def test_a_reopened_file_goes_on_telling(storage: InMemoryStorage, told: list[Change]) -> None:
