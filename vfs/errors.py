@@ -10,7 +10,6 @@ from __future__ import annotations
 
 import errno
 import logging
-from functools import lru_cache
 
 logger = logging.getLogger("vfs")
 
@@ -49,7 +48,8 @@ NUMBERED_OTHERWISE = frozenset({"gaierror", "herror", "SSLError"})
 
 def errno_of(error: BaseException) -> int:
     """The errno for `error`, always positive; what the table does not know is EIO with a traceback in the log."""
-    if _is_numbered_otherwise(type(error)):
+    kind = type(error)
+    if kind.__module__ != "builtins" and not NUMBERED_OTHERWISE.isdisjoint(cls.__name__ for cls in kind.__mro__):
         return errno.EIO
     # Whatever two arguments an OSError is made with, the first becomes its errno; the kernel takes no unknown ones.
     if isinstance(error, OSError) and isinstance(error.errno, int) and error.errno in errno.errorcode:
@@ -59,8 +59,3 @@ def errno_of(error: BaseException) -> int:
             return ERRNO_OF_CLASS[cls.__name__]
     logger.error("unexpected %s, answered with EIO", type(error).__name__, exc_info=error)
     return errno.EIO
-
-
-@lru_cache(maxsize=256)
-def _is_numbered_otherwise(kind: type[BaseException]) -> bool:
-    return not NUMBERED_OTHERWISE.isdisjoint(cls.__name__ for cls in kind.__mro__)

@@ -85,7 +85,7 @@ class Notifier:
     def _content(self, node: Node) -> bytes:
         """Attributes and content of `node` are to be asked for again."""
         self._filesystem.names.touch(node)
-        return _message(Notify.INVAL_INODE, protocol.INVAL_INODE_OUT.pack(self._nodeid(node), 0, 0))
+        return inode_changed(self._nodeid(node), content=True)
 
     def _name(self, directory: Node, name: str) -> bytes:
         """What `directory` has under `name`, or that it has nothing, is to be asked for again."""
@@ -107,6 +107,11 @@ class Notifier:
                 except OSError as error:
                     logger.debug("the kernel took no notification: %s", error)
             sent.set()
+
+
+def inode_changed(nodeid: int, *, content: bool) -> bytes:
+    """The message that attributes, and with `content` the cached content as well, are to be asked for again."""
+    return _message(Notify.INVAL_INODE, protocol.INVAL_INODE_OUT.pack(nodeid, 0 if content else -1, 0))
 
 
 def _message(code: Notify, body: bytes) -> bytes:

@@ -4,9 +4,15 @@ Passthrough. Where an open file's content is a descriptor (a local file, a memfd
 and its reads, writes and mappings never come to us. It takes CAP_SYS_ADMIN and a kernel that offers it; without either
 the same files go through READ and WRITE requests.
 
+A small file in memory that is only read is read into the kernel's cache instead: to make a descriptor of it would cost
+more than the one request.
+
 One inode cannot be open in two modes at once, nor over two descriptors. So the first open of a file decides, and all
 that follow get the same until the last has gone. The kernel opens the descriptor's file again for each, with the flags
 of that open, so a descriptor that was opened for reading serves those who write too.
+
+What the kernel writes by itself it knows of, and asks for the attributes again. But a store through a mapping changes
+times without a word to anybody, so of a file that may be mapped for writing (open for both) no attributes are believed.
 
 Caches. What the kernel has read of a file it may keep over the next open (KEEP_CACHE) when the file's version, size
 and time are still what they were.
@@ -29,6 +35,8 @@ logger = logging.getLogger("vfs")
 _NOFLUSH, _PASSTHROUGH, _KEEP_CACHE = int(Fopen.NOFLUSH), int(Fopen.PASSTHROUGH), int(Fopen.KEEP_CACHE)
 NO_FILE = 0
 """In place of the number of a backing file."""
+SMALL = 1 << 17
+"""Bytes that one READ brings."""
 REMEMBERED = 1 << 16
 """Of how many files it is remembered what the kernel has cached."""
 
@@ -36,19 +44,20 @@ REMEMBERED = 1 << 16
 class _Mode:
     """What holds for an open file until its last handle is gone."""
 
-    __slots__ = ("backing", "handles", "is_written")
+    __slots__ = ("backing", "handles", "is_mappable")
 
     def __init__(self, backing: int) -> None:
         self.backing = backing
         self.handles = 0
-        self.is_written = False
+        self.is_mappable = False
 
 
 class OpenModes:
     """The modes of all open files of one mount."""
 
-    def __init__(self) -> None:
-        """Without passthrough, until `offer()`."""
+    def __init__(self, *, on_disk: bool) -> None:
+        """Without passthrough, until `offer()`; `on_disk` says that all contents are files there."""
+        self._on_disk = on_disk
         self._device: int | None = None
         self._modes: dict[OpenFile, _Mode] = {}
         self._cached: dict[Node, tuple[Any, ...]] = {}
@@ -71,7 +80,8 @@ class OpenModes:
             if mode is None:
                 mode = self._modes[file] = _Mode(self._back(file, write=handle.writable))
             mode.handles += 1
-            mode.is_written = mode.is_written or handle.writable
+            if handle.writable and handle.readable:
+                mode.is_mappable = mode.backing != NO_FILE
         flags = 0 if handle.writable and not isinstance(file, InPlaceFile) else _NOFLUSH
         if mode.backing:
             return flags | _PASSTHROUGH, mode.backing
@@ -88,10 +98,10 @@ class OpenModes:
             if mode.backing and self._device is not None:
                 device.backing_close(self._device, mode.backing)
 
-    def is_written_elsewhere(self, file: OpenFile) -> bool:
-        """Whether the kernel may be writing to the content of `file` by itself."""
+    def is_mappable(self, file: OpenFile) -> bool:
+        """Whether the content of `file` may be changed by stores to memory that nobody is told of."""
         mode = self._modes.get(file)
-        return mode is not None and mode.is_written and mode.backing != NO_FILE
+        return mode is not None and mode.is_mappable
 
     def forget(self, node: Node) -> None:
         """The kernel has dropped the inode, and what it had cached of it."""
@@ -99,7 +109,10 @@ class OpenModes:
 
     def _back(self, file: OpenFile, *, write: bool) -> int:
         """The number under which the kernel has the content of `file`, or NO_FILE."""
-        if self._device is None or (descriptor := file.content_fd(write)) is None:
+        if self._device is None or not (write or self._on_disk or file.entry(None).size > SMALL):
+            return NO_FILE
+        descriptor = file.content_fd(write)
+        if descriptor is None:
             return NO_FILE
         try:
             return device.backing_open(self._device, descriptor)

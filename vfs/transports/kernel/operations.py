@@ -17,6 +17,7 @@ from vfs.attributes import Attributes
 from vfs.openfile import Handle
 from vfs.transports.kernel import protocol
 from vfs.transports.kernel.directory import OpenDirectory
+from vfs.transports.kernel.notifications import inode_changed
 from vfs.transports.kernel.opened import NO_FILE, OpenModes
 from vfs.transports.kernel.protocol import Fattr, Opcode
 from vfs.transports.kernel.request import Request, stale
@@ -44,9 +45,21 @@ class Timeouts:
 class Operations:
     """The kernel's requests as calls of a filesystem's verbs."""
 
-    def __init__(self, filesystem: FileSystem, modes: OpenModes, timeouts: Timeouts, *, xattrs: bool) -> None:
-        """Over the verbs of `filesystem`; without `xattrs` there is no answer to what is asked of them."""
+    def __init__(
+        self,
+        filesystem: FileSystem,
+        modes: OpenModes,
+        timeouts: Timeouts,
+        notify: Callable[[bytes], None],
+        *,
+        xattrs: bool,
+    ) -> None:
+        """Over the verbs of `filesystem`; without `xattrs` there is no answer to what is asked of them.
+
+        `notify` sends a message to the kernel, one that does not wait there for anything.
+        """
         self.filesystem = filesystem
+        self.notify = notify
         self.modes = modes
         self.timeouts = timeouts
         self._nodes = filesystem.tree.by_ino
@@ -137,11 +150,8 @@ class Operations:
         return protocol.ATTR_OUT.pack(seconds, ns, 0, *packed(attributes))
 
     def _valid(self, node: Node, timeouts: Timeouts) -> tuple[int, int, int]:
-        """Seconds that attributes are good for, and the ns of name and attributes.
-
-        None at all for a file that the kernel may be writing to without a word to us.
-        """
-        if node.file is not None and self.modes.is_written_elsewhere(node.file):
+        """Seconds that attributes are good for, and the ns of name and attributes."""
+        if node.file is not None and self.modes.is_mappable(node.file):
             return 0, timeouts.entry_ns, 0
         return timeouts.attributes, timeouts.entry_ns, timeouts.attributes_ns
 
@@ -160,6 +170,7 @@ class Operations:
         """The kernel takes back `count` lookups of a node."""
         node = self._nodes.get(nodeid)
         if node is not None and nodeid != protocol.ROOT:
+            self.modes.forget(node)
             self.filesystem.forget(node, count)
 
     def symlink(self, request: Request) -> bytes:
@@ -272,15 +283,19 @@ class Operations:
     def open(self, request: Request) -> bytes:
         """Open a file that is known."""
         flags, _ = request.read(protocol.OPEN_IN)
-        return self._opened(self.filesystem.open(self.node(request.nodeid), flags, request.caller))
+        handle = self.filesystem.open(self.node(request.nodeid), flags, request.caller)
+        reply = self._opened(handle)
+        if self.modes.is_mappable(handle.file):
+            self.notify(inode_changed(request.nodeid, content=False))
+        return reply
 
     def create(self, request: Request) -> bytes:
         """Make and open a file."""
         flags, mode, _umask, _ = request.read(protocol.CREATE_IN)
         parent = self.node(request.nodeid)
         node, attributes, handle = self.filesystem.create(parent, request.name(16), mode, flags, request.caller)
-        opened = self._opened(handle)
-        return self._entry(node, attributes) + opened
+        entry = self._entry(node, attributes)  # of which nothing is mapped yet
+        return entry + self._opened(handle)
 
     def tmpfile(self, request: Request) -> bytes:
         """Make and open a file without a name."""
@@ -319,6 +334,22 @@ class Operations:
         number, *_ = request.read(protocol.RELEASE_IN)
         self.close(number)
         return b""
+
+    def only_lets_go(self, request: Request) -> bool:
+        """Whether a request gives up the last handle of a file that has nothing to store, which takes no time.
+
+        It must not be overtaken by the next open: that is to see what the storage has by then.
+        """
+        if request.opcode != Opcode.RELEASE:
+            return False
+        handle = self._handles.get(request.read(protocol.RELEASE_IN)[0])
+        if handle is None:
+            return True
+        file = handle.file
+        if file.handles > 1 or file.dirty or not file.lock.acquire(blocking=False):
+            return False
+        file.lock.release()
+        return True
 
     def close(self, number: int) -> None:
         """Give up the handle of that number."""

@@ -46,7 +46,7 @@ THREADS = 32
 """How many requests are worked on at once where they may wait."""
 LARGE = 1 << 17
 """Bytes of a read or write of a file on disk that the reader does not wait for."""
-LONG = 3600.0
+LONG = 60.0
 """Seconds that the kernel believes what nobody but the mount, or who tells it, can change."""
 WANTED = (
     Init.ASYNC_READ
@@ -98,10 +98,10 @@ class KernelTransport(Transport):
         """See `Transport`."""
         super().__init__(filesystem, mountpoint, options, source, shared=shared)
         self._descriptor = -1
-        self._modes = OpenModes()
-        self._operations = Operations(filesystem, self._modes, self._timeouts(), xattrs=options.xattr)
         self._pools_all = filesystem.storage.blocking if options.threads is None else options.threads
         self._on_disk = bool(filesystem.tree.device)
+        self._modes = OpenModes(on_disk=self._on_disk)
+        self._operations = Operations(filesystem, self._modes, self._timeouts(), self._notify, xattrs=options.xattr)
         self._pool = Pool(THREADS, self._answer_from_pool)
         self._buffers: list[bytearray] = []
         self._pending: dict[int, Request] = {}
@@ -111,7 +111,8 @@ class KernelTransport(Transport):
 
     def _timeouts(self) -> Timeouts:
         options = self.options
-        own = LONG if self._is_private() else 1.0
+        # The program may change a backend that is not ours by its own object, of which nobody is told.
+        own = LONG if self._is_private() else 0.0 if self.shared and self.filesystem.storage.blocking else 1.0
         entry = own if options.entry_timeout is None else options.entry_timeout
         return Timeouts(entry, own if options.attr_timeout is None else options.attr_timeout)
 
@@ -196,7 +197,7 @@ class KernelTransport(Transport):
             self._heed(request)
         elif request.opcode == _INIT:
             self._answer(request)
-        elif self._pools_all or self._is_slow(request):
+        elif (self._pools_all or self._is_slow(request)) and not self._operations.only_lets_go(request):
             self._hand_over(request)
             return
         else:
@@ -260,6 +261,12 @@ class KernelTransport(Transport):
                 logger.error("a reply was not sent: %s", error)
             return False
         return True
+
+    def _notify(self, message: bytes) -> None:
+        try:
+            os.write(self._descriptor, message)
+        except OSError as error:  # the kernel has no such inode, or is gone
+            logger.debug("the kernel took no notification: %s", error)
 
     # -- what has no verb
 
