@@ -12,6 +12,7 @@ from contextlib import ExitStack
 from pathlib import Path
 
 import pytest
+from inprocess import script as script
 from kernel import KINDS, Verbs, filesystem_of
 from places import TRANSPORTS, Place, Server, Where, everywhere
 from rescue import Rescue, abort_below

@@ -1,97 +1,26 @@
-"""`vfs.mounted()` and `vfs.mount()`: one storage object, seen by its program and as a directory at once.
-
-Each test runs in a process of its own with a deadline, because a process that uses a mount of its own can stop itself.
-They run under the Python of these tests, and under that of the distribution, whose subprocess module is another.
-"""
+"""`vfs.mounted()` and `vfs.mount()`: one storage object, seen by its program and as a directory at once."""
 
 from __future__ import annotations
 
 import os
 import shutil
 import subprocess
-import sys
-from collections.abc import Callable
 from pathlib import Path
 
-import fuse
 import pytest
+from inprocess import STORAGES, Script
 
 from vfs.mountpoint import mount_table
 
 pytestmark = pytest.mark.mount
-SECONDS = 40
-PRELUDE = """
-import errno, io, logging, os, signal, subprocess, sys, threading, time
-from pathlib import Path
-import vfs
-from storage import ContentFile, FileSystemStorage, InMemoryStorage
-from backends import ObjectStorage, ScanningStorage
-here = Path(sys.argv[1])
-
-def sh(script, **more):
-    return subprocess.run(["sh", "-c", script], check=True, capture_output=True, text=True, **more).stdout
-"""
-STORAGES = {
-    "memory": "InMemoryStorage()",
-    "files": "FileSystemStorage(here / 'files', allow_overwrite=True)",
-    "scanned": "ScanningStorage(here / 'files', allow_overwrite=True)",
-    "objects": "ObjectStorage(str(here / 'objects.sqlite'))",
-}
-Script = Callable[..., str]
+_EACH_STORAGE = pytest.mark.parametrize("storage", STORAGES.values(), ids=list(STORAGES))
 
 
-def _pythons() -> dict[str, Path]:
-    """This Python, and that of the distribution if it is another one that is new enough."""
-    found = {"this python": Path(sys.executable)}
-    distributions = Path("/usr/bin/python3")
-    if distributions.exists() and distributions.resolve() != found["this python"].resolve():
-        check = [distributions, "-c", "import sys; sys.exit(sys.version_info < (3, 11))"]
-        if subprocess.run(check, check=False).returncode == 0:
-            found["the distribution's"] = distributions
-    return found
-
-
-PYTHONS = _pythons()
-
-
-@pytest.fixture(params=PYTHONS)
-def script(request: pytest.FixtureRequest, tmp_path: Path) -> Script:
-    """Run a program that mounts; it must end well and in time, and leave no mount and no temporary mountpoint."""
-    python = PYTHONS[request.param]
-    here = Path(__file__).parent
-    (tmp_path / "files").mkdir()
-    (tmp_path / "tmp").mkdir()
-    places = [here.parents[1], here, Path(fuse.__file__).parent]
-    environment = {
-        **os.environ,
-        "PYTHONPATH": os.pathsep.join(map(str, places)),
-        "TMPDIR": str(tmp_path / "tmp"),
-        "XDG_CACHE_HOME": str(tmp_path / "cache"),
-    }
-
-    def run(code: str, *, succeeds: bool = True) -> str:
-        done = subprocess.run(
-            [python, "-W", "error", "-c", PRELUDE + code, tmp_path],
-            env=environment,
-            cwd=tmp_path,
-            capture_output=True,
-            text=True,
-            timeout=SECONDS,
-            check=False,
-        )
-        assert (done.returncode == 0) is succeeds, done.stderr
-        assert not [mount for mount in mount_table() if mount.path.startswith(f"{tmp_path}/")]
-        assert os.listdir(tmp_path / "tmp") == []
-        return done.stdout + done.stderr
-
-    return run
-
-
-@pytest.mark.parametrize("storage", STORAGES.values(), ids=list(STORAGES))
+@_EACH_STORAGE
 def test_both_sides_see_what_the_other_does(script: Script, storage: str) -> None:
     script(f"""
 storage = {storage}
-with vfs.mounted(storage) as path:
+with mounted(storage) as path:
     assert sh(f"ls -A {{path}}") == ""
     storage.save("saved.txt", ContentFile(b"by the program"))
     assert sh(f"cat {{path}}/saved.txt") == "by the program"
@@ -117,7 +46,7 @@ assert storage.open("own").read() == b"by the program, through the directory"
 def test_changed_content_of_the_same_size_is_seen(script: Script) -> None:
     script("""
 storage = FileSystemStorage(here / "files", allow_overwrite=True)
-with vfs.mounted(storage) as path:
+with mounted(storage) as path:
     for number in range(10):
         storage.save("file", ContentFile(b"%d" % number))
         assert sh(f"cat {path}/file") == str(number)
@@ -130,7 +59,7 @@ with vfs.mounted(storage) as path:
 def test_an_exception_in_the_block_unmounts_too(script: Script) -> None:
     printed = script(
         """
-with vfs.mounted(InMemoryStorage()) as path:
+with mounted(InMemoryStorage()) as path:
     (path / "file").write_text("x")
     raise ZeroDivisionError("of the program")
 """,
@@ -144,7 +73,7 @@ def test_what_could_not_be_stored_is_an_error_of_the_block(script: Script) -> No
         """
 (here / "faults").mkdir()
 storage = ObjectStorage(str(here / "objects.sqlite"), str(here / "faults"))
-with vfs.mounted(storage) as path:
+with mounted(storage) as path:
     (here / "faults" / "save").write_text("ENOSPC")
     try:
         (path / "file").write_text("x")
@@ -160,7 +89,7 @@ def test_a_mountpoint_of_ones_own_stays(script: Script, tmp_path: Path) -> None:
     script("""
 (here / "mnt").mkdir()
 for _ in range(3):
-    with vfs.mounted(InMemoryStorage(), here / "mnt") as path:
+    with mounted(InMemoryStorage(), here / "mnt") as path:
         assert path == here / "mnt"
         (path / "file").touch()
 assert os.listdir(here / "mnt") == []
@@ -171,18 +100,18 @@ assert os.listdir(here / "mnt") == []
 def test_mount_and_unmount(script: Script) -> None:
     script("""
 (here / "mnt").mkdir()
-mount = vfs.mount("memory", here / "mnt")
-(mount.mountpoint / "file").write_text("x")
-with open(mount.mountpoint / "file") as file:
+made = mount("memory", here / "mnt")
+(made.mountpoint / "file").write_text("x")
+with open(made.mountpoint / "file") as file:
     try:
-        mount.unmount(wait=0.1)
+        made.unmount(wait=0.1)
     except vfs.MountError as error:
         assert "busy" in str(error)
     else:
         raise AssertionError("it was not busy")
     assert file.read() == "x"
-mount.unmount()
-mount.unmount()
+made.unmount()
+made.unmount()
 assert os.listdir(here / "mnt") == []
 """)
 
@@ -190,7 +119,7 @@ assert os.listdir(here / "mnt") == []
 def test_several_mounts_of_one_process(script: Script) -> None:
     script("""
 one, other = InMemoryStorage(), FileSystemStorage(here / "files")
-with vfs.mounted(one) as first, vfs.mounted(other) as second, vfs.mounted(one) as third:
+with mounted(one) as first, mounted(other) as second, mounted(one) as third:
     (first / "file").write_text("content")
     sh(f"cp {first}/file {second}/copy && cp {second}/copy {third}/again")
     assert one.open("again").read() == other.open("copy").read() == b"content"
@@ -202,7 +131,7 @@ def test_options_hold(script: Script) -> None:
     script("""
 storage = InMemoryStorage()
 storage.save("file", ContentFile(b"x"))
-with vfs.mounted(storage, ro=True, uid=1234, umask=0o077) as path:
+with mounted(storage, ro=True, uid=1234, umask=0o077) as path:
     found = os.stat(path / "file")
     assert (found.st_uid, found.st_mode & 0o077) == (1234, 0)
     try:
@@ -212,7 +141,7 @@ with vfs.mounted(storage, ro=True, uid=1234, umask=0o077) as path:
     else:
         raise AssertionError("it was written")
 try:
-    vfs.mount(storage, here / "files", colour="red")
+    mount(storage, here / "files", colour="red")
 except TypeError:
     pass
 """)
@@ -227,7 +156,7 @@ def test_a_process_may_exit_with_its_mount_alive(script: Script, tmp_path: Path,
     try:
         script(
             f"""
-mount = vfs.mount(InMemoryStorage(), here / "mnt")
+made = mount(InMemoryStorage(), here / "mnt")
 (here / "mnt" / "file").write_text("x")
 {end}
 """,
@@ -248,7 +177,7 @@ def _clear(mountpoint: Path) -> None:
 def test_a_process_may_exit_with_a_file_open_on_its_mount(script: Script, tmp_path: Path) -> None:
     (tmp_path / "mnt").mkdir()
     script("""
-mount = vfs.mount(InMemoryStorage(), here / "mnt")
+made = mount(InMemoryStorage(), here / "mnt")
 descriptor = os.open(here / "mnt" / "file", os.O_CREAT | os.O_WRONLY)
 os.write(descriptor, b"x")
 """)
@@ -256,7 +185,7 @@ os.write(descriptor, b"x")
 
 def test_a_forked_child_leaves_the_mount_to_its_parent(script: Script) -> None:
     script("""
-with vfs.mounted(InMemoryStorage()) as path:
+with mounted(InMemoryStorage()) as path:
     (path / "file").write_text("x")
     child = os.fork()
     if child == 0:
@@ -274,7 +203,7 @@ os.waitpid(sleeper, 0)
 
 def test_a_program_inherits_nothing_of_the_mount(script: Script) -> None:
     script("""
-with vfs.mounted(InMemoryStorage()) as path:
+with mounted(InMemoryStorage()) as path:
     listing = subprocess.run(["ls", "-l", "/proc/self/fd"], close_fds=False, capture_output=True, text=True).stdout
     assert "/dev/fuse" not in listing, listing
 """)
@@ -283,7 +212,7 @@ with vfs.mounted(InMemoryStorage()) as path:
 def test_threads_use_the_mount_at_once(script: Script) -> None:
     script("""
 storage = InMemoryStorage()
-with vfs.mounted(storage) as path:
+with mounted(storage) as path:
     def work(number):
         for turn in range(20):
             (path / f"{number}").write_text(f"{turn}" * 1000)
@@ -300,7 +229,7 @@ def test_a_program_that_works_in_the_mount(script: Script) -> None:
     """Started with a current directory elsewhere: see the notes on vfork in vfs.mounting."""
     script("""
 storage = InMemoryStorage()
-with vfs.mounted(storage) as path:
+with mounted(storage) as path:
     sh(f"cd {path} && git init -q . && echo x > file && git add . && git -c user.name=a -c user.email=a@b commit -qm x")
     assert sh(f"cd {path} && git status --porcelain") == ""
     assert storage.exists(".git/HEAD")
