@@ -94,12 +94,13 @@ class Namespace:
         _require_directory(parent, name)
         while True:
             known = parent.children.get(name)
-            if known is not None and (known.writer or self._is_fresh(known)):
+            if known is not None and (known.writer or (not self.exact and self._is_fresh(known))):
                 return known, None  # until a change is done, all is as it was
             if known is None and self.tree.claims and (parent, name) in self.tree.claims:
                 with self.tree.changing((parent,), (), ((parent, name),)):
                     continue  # what has come to this name by now
-            asked, asked_of_it = _changes(parent, known), _changes(known)
+            asked_of_it = known.changes if known is not None else 0
+            asked = parent.changes + asked_of_it
             try:
                 with self.tree.reading(parent) as directory:
                     entry = self._look(parent, directory, name)
@@ -346,9 +347,8 @@ class Namespace:
     def removed(self, parent: Node, name: str) -> None:
         """The mount has taken `name` from `parent`, in the storage and here."""
         with self.tree.lock:
-            node = self.tree.child(parent, name)
+            self.touch(self.tree.child(parent, name))
             self.tree.detach(parent, name)
-            self.touch(node)
             self.removed_from(parent)
 
     def removed_from(self, parent: Node) -> None:
@@ -361,10 +361,9 @@ class Namespace:
 
     def changed(self, directory: Node) -> None:
         """The mount has made or taken an entry of `directory`; its time is kept here where the storage has none."""
-        with self.tree.lock:
-            self.touch(directory)
-            if not self.real_directories:
-                self.keep(directory, {"mtime_ns": time.time_ns()})
+        self.touch(directory)
+        if not self.real_directories:
+            self.keep(directory, {"mtime_ns": time.time_ns()})
 
     def keep(self, node: Node, changes: dict[str, int]) -> None:
         """Keep attributes of `node` in the mount: mode, uid, gid, atime_ns, mtime_ns."""
@@ -428,9 +427,9 @@ class Namespace:
         return node.listing if node.listing is not None and time.monotonic() < node.listing_expires else None
 
 
-def _changes(node: Node | None, other: Node | None = None) -> int:
+def _changes(parent: Node, known: Node | None) -> int:
     """How often the mount has changed either node."""
-    return (node.changes if node is not None else 0) + (other.changes if other is not None else 0)
+    return parent.changes + (known.changes if known is not None else 0)
 
 
 def _require_directory(parent: Node, name: str) -> None:

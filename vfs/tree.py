@@ -33,7 +33,7 @@ import threading
 from collections import OrderedDict
 from collections.abc import Hashable, Iterable
 
-from storage.entry import Entry
+from storage.entry import Entry, Kind
 from vfs.leases import Lease, PathLease
 from vfs.node import Link, Node
 
@@ -80,7 +80,7 @@ class Tree:
         self._quick = quick
         self.device = root.identity[0] if isinstance(root.identity, tuple) and len(root.identity) == 2 else None
         """The first half of identities: the device of local files, 0 in memory; None where there is no such thing."""
-        self.root = self._new(root, "")
+        self.root = self._new(root.kind, self.key(root.identity), "")
         self.root.lookups = 1
 
     def __len__(self) -> int:
@@ -91,8 +91,11 @@ class Tree:
 
     def path(self, node: Node) -> str:
         """The storage's name of `node`, "" for the root; NamelessError when its last name is gone."""
-        with self.lock:
-            return self.route(node)[0]
+        route = self._routes.get(node)
+        if route is None:
+            with self.lock:
+                route = self.route(node)
+        return route[0]
 
     def route(self, node: Node) -> Route:
         """The path of `node`, and the node with all above it; NamelessError. The caller holds the lock."""
@@ -186,7 +189,7 @@ class Tree:
                 self._disown(node)
                 node = None
             if node is None or node.kind is not entry.kind:
-                node = self._new(entry, f"{self.path(parent)}/{name}" if key is None else name)
+                node = self._new(entry.kind, key, f"{self.path(parent)}/{name}" if key is None else name)
             elif node.is_dir:
                 self._detach_all(node)  # a directory has one name: it was moved behind the mount's back
             node.add_link(parent, name)
@@ -246,7 +249,7 @@ class Tree:
     def add_nameless(self, entry: Entry) -> Node:
         """A node for a file that was made without a name; nobody finds it before `add_name()`."""
         with self.lock:
-            node = self._new(entry, "")
+            node = self._new(entry.kind, self.key(entry.identity), "")
             self._forget_identity(node)
             node.renumbered = False  # it goes with its last handle
             return node
@@ -317,11 +320,10 @@ class Tree:
 
     # -- with the lock held
 
-    def _new(self, entry: Entry, first_name: str) -> Node:
-        key = self.key(entry.identity)
+    def _new(self, kind: Kind, key: Hashable | None, first_name: str) -> Node:
         number = self._number(key, first_name, 0)
         ino = self._free_number(number, key, first_name)
-        node = Node(ino, entry.kind, key)
+        node = Node(ino, kind, key)
         node.renumbered = ino != number
         self.by_ino[ino] = node
         if key is not None and key != ino:
