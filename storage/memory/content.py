@@ -83,15 +83,10 @@ class Content(Inode):
         data = self.data
         return os.fstat(data.fd).st_size if isinstance(data, Memfd) else len(data)
 
-    def measure(self) -> tuple[int, int]:
-        """(size, blocks of 512 bytes), in one go."""
-        data = self.data
-        if isinstance(data, Memfd):
-            status = os.fstat(data.fd)
-            self._account(data, status)
-            return status.st_size, status.st_blocks
-        size = len(data)
-        return size, (size + 511) // 512
+    def measure(self) -> None:
+        """Bring the account up to date with what was written to a memfd from elsewhere."""
+        if isinstance(self.data, Memfd):
+            self._account(self.data, os.fstat(self.data.fd))
 
     def pread(self, size: int, offset: int) -> bytes:
         """Up to `size` bytes from `offset`; fewer only at the end."""

@@ -4,6 +4,8 @@ A content whose descriptor was handed out (`lend()`) is written to by others wit
 whenever it is needed; that its bytes have changed is found by the descriptor's own time of change, which `look()`
 compares with the one before. So everything that shows or sets times looks first. Stores through a mapping change the
 bytes at once; the time tells of the first one into a page, as on tmpfs, and of the others when the mapping is gone.
+Before Linux 6.13 a write that falls into the same tick of the kernel's clock as a look before it (4 ms) goes unnoticed
+until the next one.
 """
 
 from __future__ import annotations

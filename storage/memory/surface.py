@@ -18,7 +18,10 @@ class MemoryOperations(Storage):
 
     @property
     def capacity(self) -> int | None:
-        """How many bytes the contents may take together; None for no limit."""
+        """How many bytes the contents may take together; None for no limit.
+
+        It holds for what is written through the storage, so set it before descriptors are handed out (`content_fd()`).
+        """
         return self._tree.budget.capacity
 
     @capacity.setter
