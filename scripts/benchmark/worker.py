@@ -157,12 +157,11 @@ def cpu_seconds(pid: int) -> float:
 
 
 def settle(pids: list[int], *, longest: float = 3.0) -> None:
-    """Wait until the processes do next to nothing: what they were asked for earlier is done then."""
+    """Wait until the processes do next to nothing twice: what they were asked for earlier is done then."""
     end = time.monotonic() + longest
-    before = sum(map(cpu_seconds, pids))
-    while pids and time.monotonic() < end:
+    before, quiet = sum(map(cpu_seconds, pids)), 0
+    while pids and quiet < 2 and time.monotonic() < end:
         time.sleep(0.004)  # there is nothing to wait on: idleness is seen only over a while
         now = sum(map(cpu_seconds, pids))
-        if now - before < 0.0003:
-            return
+        quiet = quiet + 1 if now - before < 0.0003 else 0
         before = now
