@@ -161,7 +161,7 @@ class FileSystemStorage(LocalTree):
         located = self._located(name)
         path, opener = self._beneath.path(located), self._opener(located)
         if mode in _BARE_MODES:
-            return LocalFile(io.FileIO(path, mode, opener=opener), opener=opener)
+            return LocalFile(_bare(opener(path, os.O_RDWR if "+" in mode else os.O_RDONLY), mode, path), opener=opener)
         # With the size of the buffer given open() need not ask whether it is a terminal.
         stream = open(path, mode, io.DEFAULT_BUFFER_SIZE, opener=opener)
         return LocalFile(stream, opener=opener)
@@ -325,6 +325,18 @@ def _relative(path: str, location: str) -> str:
         f"path() answered {path!r}, which is outside of the location {location!r}. Give the storage a location that "
         "all its files are below."
     )
+
+
+def _bare(fd: int, mode: str, path: str) -> io.FileIO:
+    """An open file without a buffer, called after its path as open() would."""
+    try:
+        file = io.FileIO(fd, mode)
+    except OSError as error:  # a directory
+        os.close(fd)
+        error.filename = path
+        raise
+    file.name = path
+    return file
 
 
 def _is_directory(entry: os.DirEntry[str]) -> bool:

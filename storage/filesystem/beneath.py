@@ -85,6 +85,19 @@ class Place:
             return None
 
 
+class Beside(Place):
+    """A further entry of a directory that belongs to another place, which outlives this one."""
+
+    __slots__ = ()
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        """Leave the directory open."""
+        if isinstance(error, OSError):
+            raise_specific(error, self.path)
+
+
 class Beneath:
     """The entries below the directory `location` (an absolute path, which need not exist yet).
 
@@ -114,6 +127,13 @@ class Beneath:
         if not directory:
             return Place(None, self._prefix + (name or "."), self.path(name))
         return Place(self.open(directory, DIRECTORY, follow=follow), last, self.path(name))
+
+    def place_after(self, other: Place, other_name: str, name: str) -> Place:
+        """`place(name)`, of which `place(other_name)` is `other`: a directory that both are in is opened once."""
+        directory, _, last = name.rpartition("/")
+        if directory and other_name.rpartition("/")[0] == directory:
+            return Beside(other.fd, last, self.path(name))
+        return self.place(name)
 
     def open(self, name: str, flags: int, mode: int = 0, *, follow: bool = False) -> int:
         """Open an entry with the `flags` and `mode` of os.open(); the descriptor. A link is followed with `follow`."""

@@ -206,7 +206,8 @@ class LocalTree(StorageSettingsMixin, Storage):
 
         `flags` is 0, RENAME_NOREPLACE or RENAME_EXCHANGE; NotImplementedError where the system cannot do it.
         """
-        with self._beneath.place(self._plain(src)) as old, self._beneath.place(self._plain(dst)) as new:
+        beneath, plain = self._beneath, self._plain(src)
+        with beneath.place(plain) as old, beneath.place_after(old, plain, self._plain(dst)) as new:
             if not flags:
                 _rename(old, new)
             else:
