@@ -75,9 +75,12 @@ def absolute(mountpoint: Path | str) -> Path:
 
 
 def is_stale(mountpoint: Path) -> bool:
-    """Whether a mount lies there whose daemon is dead ("Transport endpoint is not connected")."""
+    """Whether a mount lies there whose daemon is dead ("Transport endpoint is not connected").
+
+    By statvfs(), for which the kernel asks the daemon each time: what it knows of attributes outlives that.
+    """
     try:
-        os.stat(mountpoint)
+        os.statvfs(mountpoint)
     except OSError as error:
         return error.errno in (errno.ENOTCONN, errno.ECONNABORTED)
     return False

@@ -45,7 +45,7 @@ def _pythons() -> dict[str, Path]:
     found = {"this python": Path(sys.executable)}
     distributions = Path("/usr/bin/python3")
     if distributions.exists() and distributions.resolve() != found["this python"].resolve():
-        check = [distributions, "-c", "import sys; sys.exit(sys.version_info < (3, 11))"]
+        check: list[str | Path] = [distributions, "-c", "import sys; sys.exit(sys.version_info < (3, 11))"]
         if subprocess.run(check, check=False).returncode == 0:
             found["the distribution's"] = distributions
     return found
