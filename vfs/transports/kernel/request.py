@@ -29,6 +29,11 @@ class Request:
         """The process that asks."""
         return Caller(self.uid, self.gid, self.pid)
 
+    def detach(self) -> bytearray:
+        """Go on with a copy of its own; returns the buffer."""
+        buffer, self.buffer = self.buffer, self.buffer[: self.length]
+        return buffer
+
     def read(self, structure: Struct) -> tuple[Any, ...]:
         """The structure that follows the header; OSError (EINVAL) where the request is too short for it."""
         if _BODY + structure.size > self.length:

@@ -7,6 +7,9 @@ content to a disk, and large reads and writes there. FORGET and INTERRUPT are de
 Waiting. In a virtual machine most of a small request's time is the wake-up of the sleeping reader, so after a reply
 the reader looks for the next request for a while before it sleeps (vfs.transports.kernel.waiting).
 
+Later. Nobody waits for a RELEASE or a FORGET. Where all is answered here they are kept until nothing else is waiting,
+which is while the process that got the last reply has yet to run: their time costs nobody anything.
+
 Interrupts. The kernel tells when a waiting process got a signal. One that kills it, or by which somebody wants it back,
 lets it go with EINTR; the work goes on, and what its reply would have handed out (a counted lookup, a handle) is taken
 back. A signal that programs get in passing (SIGCHLD, Go's SIGURG) must not make their calls fail.
@@ -19,6 +22,7 @@ import logging
 import os
 import signal
 import threading
+from collections import deque
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -44,8 +48,14 @@ MAX_WRITE = MAX_PAGES * 4096
 BUFFER = MAX_WRITE + 4096
 THREADS = 32
 """How many requests are worked on at once where they may wait."""
+LATER = 64
+"""How many requests that nobody waits for are put off at most."""
+MAX_BACKGROUND = 128
+"""How many of those, and of reads ahead, the kernel has in flight: more than are put off."""
 LARGE = 1 << 17
 """Bytes of a read or write of a file on disk that the reader does not wait for."""
+JOINED = 4096
+"""Bytes of a reply from which on it is not copied to its header."""
 LONG = 60.0
 """Seconds that the kernel believes what nobody but the mount, or who tells it, can change."""
 WANTED = (
@@ -73,6 +83,7 @@ class _Names(dict[int, str]):
 
 _NAMES = _Names({int(opcode): opcode.name.lower() for opcode in Opcode})
 _INIT, _READ, _WRITE = int(Opcode.INIT), int(Opcode.READ), int(Opcode.WRITE)
+_LATER = frozenset({Opcode.RELEASE, Opcode.FORGET, Opcode.BATCH_FORGET})
 _SLOW = frozenset({Opcode.FSYNC, Opcode.FALLOCATE, Opcode.COPY_FILE_RANGE, Opcode.COPY_FILE_RANGE_64})
 _NO_REPLY = frozenset({Opcode.FORGET, Opcode.BATCH_FORGET, Opcode.INTERRUPT, Opcode.DESTROY})
 _IN_PASSING = {
@@ -104,6 +115,7 @@ class KernelTransport(Transport):
         self._operations = Operations(filesystem, self._modes, self._timeouts(), self._notify, xattrs=options.xattr)
         self._pool = Pool(THREADS, self._answer_from_pool)
         self._buffers: list[bytearray] = []
+        self._later: deque[Request] = deque()
         self._pending: dict[int, Request] = {}
         """Requests that the pool works on, by their unique numbers."""
         self._lock = threading.Lock()
@@ -167,7 +179,10 @@ class KernelTransport(Transport):
                 if not length:
                     return None
             except BlockingIOError:
-                waiting.wait()
+                if self._later:
+                    self._deal_with(self._later.popleft())
+                else:
+                    waiting.wait()
                 continue
             except (InterruptedError, FileNotFoundError):  # the process that asked went away before we looked
                 continue
@@ -192,19 +207,27 @@ class KernelTransport(Transport):
         return request
 
     def _take(self, request: Request) -> None:
-        """Answer a request here, or have it answered."""
+        """Answer a request here, now or later, or have it answered."""
+        opcode = request.opcode
+        if opcode in _LATER and not self._pools_all and len(self._later) < LATER:
+            self._buffers.append(request.detach())
+            self._later.append(request)
+        elif opcode in _NO_REPLY or opcode == _INIT or not self._may_wait(request):
+            self._deal_with(request)
+            self._buffers.append(request.buffer)
+        else:
+            self._hand_over(request)
+
+    def _deal_with(self, request: Request) -> None:
         if request.opcode in _NO_REPLY:
             self._heed(request)
-        elif request.opcode == _INIT:
-            self._answer(request)
-        elif (self._pools_all or self._is_slow(request)) and not self._operations.only_lets_go(request):
-            self._hand_over(request)
-            return
         else:
             self._answer(request)
-        self._buffers.append(request.buffer)
 
-    def _is_slow(self, request: Request) -> bool:
+    def _may_wait(self, request: Request) -> bool:
+        """Whether the answer may have to wait for something."""
+        if self._pools_all:
+            return not self._operations.only_lets_go(request)
         opcode = request.opcode
         if opcode in (_READ, _WRITE):
             return self._on_disk and protocol.READ_IN.unpack_from(request.buffer, IN_HEADER.size)[2] >= LARGE
@@ -212,8 +235,7 @@ class KernelTransport(Transport):
 
     def _hand_over(self, request: Request) -> None:
         if request.length < LARGE:
-            self._buffers.append(request.buffer)
-            request.buffer = request.buffer[: request.length]
+            self._buffers.append(request.detach())
         with self._lock:
             self._pending[request.unique] = request
         self._pool.submit(request)
@@ -252,7 +274,10 @@ class KernelTransport(Transport):
         """Whether the kernel took the reply."""
         header = OUT_HEADER.pack(OUT_HEADER.size + len(body), -code, request.unique)
         try:
-            os.writev(self._descriptor, (header, body))
+            if len(body) < JOINED:
+                os.write(self._descriptor, header + body)
+            else:
+                os.writev(self._descriptor, (header, body))
         except OSError as error:
             if error.errno == errno.EINVAL:
                 logger.error("the kernel did not take the reply to %s", _NAMES[request.opcode])
@@ -321,8 +346,8 @@ class KernelTransport(Transport):
             min(minor, protocol.MINOR),
             max(read_ahead, MAX_WRITE),
             agreed & 0xFFFF_FFFF,
-            THREADS,
-            THREADS * 3 // 4,
+            MAX_BACKGROUND,
+            MAX_BACKGROUND * 3 // 4,
             MAX_WRITE,
             1,
             MAX_PAGES,
