@@ -94,6 +94,21 @@ class TestLeases:
         with tree.reading(node) as path, tree.reading(tree.root) as root:
             assert (path, root) == ("d/a", "")
 
+    def test_paths_follow_every_directory_that_is_moved(self, tree: Tree) -> None:
+        above = directory(tree, tree.root, "d", 2)
+        below = directory(tree, above, "e", 3)
+        leaf = file(tree, below, "f", 4)
+        assert tree.path(leaf) == "d/e/f"
+        tree.move(tree.root, "d", tree.root, "moved")
+        assert tree.path(leaf) == "moved/e/f"
+        assert directory(tree, tree.root, "elsewhere", 3) is below  # moved behind the mount's back
+        assert (tree.path(leaf), tree.path(below)) == ("elsewhere/f", "elsewhere")
+        tree.exchange(tree.root, "moved", tree.root, "elsewhere")
+        assert (tree.path(leaf), tree.path(above)) == ("moved/f", "elsewhere")
+        tree.detach(tree.root, "moved")
+        with pytest.raises(NamelessError):
+            tree.path(leaf)
+
     def test_a_change_waits_for_all_readers(self, tree: Tree, other: Callable[[Lease], Other]) -> None:
         node = file(tree, tree.root, "a")
         first, second = other(tree.reading(node)), other(tree.reading(node))

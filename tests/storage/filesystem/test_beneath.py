@@ -54,6 +54,17 @@ def read(beneath: Beneath, name: str, *, follow: bool = False) -> str:
         return file.read()
 
 
+def test_a_location_behind_a_link_is_found_again_and_again(location: Path, tmp_path: Path) -> None:
+    (tmp_path / "way").symlink_to(tmp_path)
+    behind = Beneath(str(tmp_path / "way" / "inside"))
+    (location / "a" / "link").symlink_to("b")
+    for _ in range(3):
+        assert read(behind, "a/b/file") == "inside"
+        assert read(behind, "a/link/file", follow=True) == "inside"
+        with pytest.raises(NotADirectoryError):
+            read(behind, "a/link/file")
+
+
 def test_names_at_any_depth(beneath: Beneath, location: Path) -> None:
     (location / "top").write_text("inside")
     (location / "a" / "file").write_text("inside")
