@@ -46,8 +46,7 @@ def _mount_by_itself(mountpoint: Path, source: str, read_only: bool, allow_other
         f"rootmode={stat.S_IFDIR:o}",
         f"user_id={os.geteuid()}",
         f"group_id={os.getegid()}",
-        "default_permissions",
-        *["allow_other"] * allow_other,
+        *["default_permissions", "allow_other"] * allow_other,  # nothing is forbidden to root, who else is kept out
     ]
     libc = ctypes.CDLL(None, use_errno=True)
     result = libc.mount(

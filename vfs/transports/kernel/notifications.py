@@ -114,5 +114,10 @@ def inode_changed(nodeid: int, *, content: bool) -> bytes:
     return _message(Notify.INVAL_INODE, protocol.INVAL_INODE_OUT.pack(nodeid, 0 if content else -1, 0))
 
 
+def content_read(nodeid: int, content: bytes) -> bytes:
+    """The message that `content` is all that a file has, for the kernel's cache."""
+    return _message(Notify.STORE, protocol.STORE_OUT.pack(nodeid, 0, len(content), 0) + content)
+
+
 def _message(code: Notify, body: bytes) -> bytes:
     return protocol.OUT_HEADER.pack(protocol.OUT_HEADER.size + len(body), code, 0) + body

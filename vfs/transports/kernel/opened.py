@@ -4,8 +4,9 @@ Passthrough. Where an open file's content is a descriptor (a local file, a memfd
 and its reads, writes and mappings never come to us. It takes CAP_SYS_ADMIN and a kernel that offers it; without either
 the same files go through READ and WRITE requests.
 
-A small file in memory that is only read is read into the kernel's cache instead: to make a descriptor of it would cost
-more than the one request.
+A small file in memory that is only read goes into the kernel's cache instead, with the reply to its open: to make a
+descriptor of it would cost more, and no read comes to us either. Only with the first of its handles, for a page that is
+being read by another is locked until we have answered.
 
 One inode cannot be open in two modes at once, nor over two descriptors. So the first open of a file decides, and all
 that follow get the same until the last has gone. The kernel opens the descriptor's file again for each, with the flags
@@ -23,7 +24,7 @@ from __future__ import annotations
 import errno
 import logging
 import threading
-from typing import Any
+from typing import Any, NamedTuple
 
 from vfs.openfile import Handle, InPlaceFile, OpenFile
 from vfs.transports.kernel import device
@@ -52,6 +53,15 @@ class _Mode:
         self.is_mappable = False
 
 
+class Opened(NamedTuple):
+    """What the kernel is told of an open file."""
+
+    flags: int
+    backing: int
+    content: bytes | None
+    """All of it, for the kernel's cache."""
+
+
 class OpenModes:
     """The modes of all open files of one mount."""
 
@@ -72,8 +82,8 @@ class OpenModes:
         """Whether the kernel is given backing files."""
         return self._device is not None
 
-    def open(self, handle: Handle) -> tuple[int, int]:
-        """Count one more handle; the flags and the backing file to answer its open with."""
+    def open(self, handle: Handle) -> Opened:
+        """Count one more handle; what to answer its open with."""
         file = handle.file
         with self._lock:
             mode = self._modes.get(file)
@@ -84,8 +94,17 @@ class OpenModes:
                 mode.is_mappable = mode.backing != NO_FILE
         flags = 0 if handle.writable and not isinstance(file, InPlaceFile) else _NOFLUSH
         if mode.backing:
-            return flags | _PASSTHROUGH, mode.backing
-        return flags | self._keep_cache(handle), NO_FILE
+            return Opened(flags | _PASSTHROUGH, mode.backing, None)
+        if handle.writable:
+            self._cached.pop(handle.node, None)
+            return Opened(flags, NO_FILE, None)
+        if self._is_cached(handle.node):
+            return Opened(flags | _KEEP_CACHE, NO_FILE, None)
+        if self._device is not None and mode.handles == 1 and isinstance(file, InPlaceFile):
+            content = file.read(SMALL, 0)
+            if len(content) < SMALL:
+                return Opened(flags | _KEEP_CACHE, NO_FILE, content)
+        return Opened(flags, NO_FILE, None)
 
     def release(self, handle: Handle) -> None:
         """One handle is gone; with the last the kernel's hold on the content."""
@@ -122,15 +141,15 @@ class OpenModes:
                 self._device = None
             return NO_FILE
 
-    def _keep_cache(self, handle: Handle) -> int:
-        """KEEP_CACHE if what the kernel may have of the file is still true."""
-        entry = handle.node.entry
-        if entry is None or handle.writable:
-            self._cached.pop(handle.node, None)
-            return 0
+    def _is_cached(self, node: Node) -> bool:
+        """Whether what the kernel may have read of `node` before is still true; from now on it has what is there."""
+        entry = node.entry
+        if entry is None:
+            self._cached.pop(node, None)
+            return False
         now = (entry.version, entry.size, entry.mtime_ns)
-        before = self._cached.pop(handle.node, None)
-        self._cached[handle.node] = now
+        before = self._cached.pop(node, None)
+        self._cached[node] = now
         if len(self._cached) > REMEMBERED:
             del self._cached[next(iter(self._cached))]
-        return _KEEP_CACHE if before == now else 0
+        return before == now

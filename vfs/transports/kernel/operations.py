@@ -17,7 +17,7 @@ from vfs.attributes import Attributes
 from vfs.openfile import Handle
 from vfs.transports.kernel import protocol
 from vfs.transports.kernel.directory import OpenDirectory
-from vfs.transports.kernel.notifications import inode_changed
+from vfs.transports.kernel.notifications import content_read, inode_changed
 from vfs.transports.kernel.opened import NO_FILE, OpenModes
 from vfs.transports.kernel.protocol import Fattr, Opcode
 from vfs.transports.kernel.request import Request, stale
@@ -284,7 +284,7 @@ class Operations:
         """Open a file that is known."""
         flags, _ = request.read(protocol.OPEN_IN)
         handle = self.filesystem.open(self.node(request.nodeid), flags, request.caller)
-        reply = self._opened(handle)
+        reply = self._opened(handle, request.nodeid)
         if self.modes.is_mappable(handle.file):
             self.notify(inode_changed(request.nodeid, content=False))
         return reply
@@ -304,8 +304,10 @@ class Operations:
         opened = self._opened(handle)
         return self._entry(node, attributes) + opened
 
-    def _opened(self, handle: Handle) -> bytes:
-        flags, backing = self.modes.open(handle)
+    def _opened(self, handle: Handle, nodeid: int = 0) -> bytes:
+        flags, backing, content = self.modes.open(handle)
+        if content:
+            self.notify(content_read(nodeid, content))
         number = next(self._numbers)
         self._handles[number] = handle
         return protocol.OPEN_OUT.pack(number, flags, backing)
