@@ -52,8 +52,8 @@ class Changing:
         if not self._trusting:
             return None
         known = [parent.children.get(name) for parent, name in self._places]
-        trusted = known[0] is not None and not any(node is not None and node.is_dir for node in known)
-        return known if trusted else None
+        directories = [node for node in known if node is not None and node.is_dir]
+        return known if known[0] is not None and not directories else None
 
 
 def check_rename(tree: Tree, node: Node, parent: Node, target: Node | None, new_parent: Node, flags: int) -> None:

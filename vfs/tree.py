@@ -145,7 +145,7 @@ class Tree:
 
         Nor is there anybody else who `claims` one of these names, whatever is known of them.
         """
-        return Lease(self, tuple(shared), tuple(node for node in exclusive if node is not None), claims)
+        return Lease(self, tuple(shared), [node for node in exclusive if node is not None], claims)
 
     # -- names
 
