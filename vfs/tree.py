@@ -8,11 +8,7 @@ Identity. Two lookups give one node when the storage says that they show one fil
 a local file, the file object in memory). Where a storage has no identities, a name and its kind stand for it. A
 lookup that finds another identity under a name detaches the old node from that name and makes a new one. Of several
 links the last is the one that was seen last, and the node's path goes by it: others may be stale, if somebody renamed
-behind the mount's back.
-
-Numbers. An inode number comes from the identity, or is a hash of the first name, so a dropped node comes back under the
-same number. On the root's own device the inode number is the whole identity (`Tree.key()`), and a node is found by its
-number; only the others are in a dictionary by identity.
+behind the mount's back. Numbers are a matter of vfs.inodes.
 
 Life. A transport that hands a node to the kernel counts a lookup, and takes it back with `forget()`. A node without
 lookups, links to children, open file or anything that only the mount knows is idle; idle nodes are dropped, oldest
@@ -28,23 +24,21 @@ package: leases -> `OpenFile.lock` -> `Tree.lock` -> spool.
 from __future__ import annotations
 
 import errno
-import hashlib
 import threading
 from collections import OrderedDict
 from collections.abc import Hashable, Iterable
 
-from storage.entry import Entry, Kind
+from storage.entry import Entry
+from vfs.inodes import Inodes
 from vfs.leases import Lease, PathLease
 from vfs.node import Link, Node
 
-__all__ = ("IDLE_LIMIT", "ROOT_INO", "NamelessError", "Node", "Tree")
+__all__ = ("IDLE_LIMIT", "NamelessError", "Node", "Tree")
 
 IDLE_LIMIT = 65_536
 """Nodes that nobody refers to and that are kept all the same, to answer the next walk without asking."""
 QUICK_IDLE_LIMIT = 1024
 """The same where asking costs next to nothing: the directories of a few walks."""
-ROOT_INO = 1
-"""The number by which the kernel calls the root, so no other node has it."""
 _ROUTES = 1024
 """Directories whose paths are kept."""
 _GONE = object()
@@ -58,11 +52,12 @@ class NamelessError(FileNotFoundError):
     """A path was asked of a node that has lost its last name."""
 
 
-class Tree:
+class Tree(Inodes):
     """All nodes of a mount, from the root down."""
 
     def __init__(self, root: Entry, *, quick: bool = False) -> None:
         """A tree that holds `root`, a storage's entry for ""; `quick` for a storage that can be asked at any time."""
+        super().__init__(root)
         self.lock = threading.RLock()
         self.freed = threading.Condition(self.lock)
         """Told when a lease is given back while others wait for one."""
@@ -72,14 +67,9 @@ class Tree:
         """The leases that are waited for, in the order in which they came."""
         self.claims: set[Link] = set()
         """The names that somebody is about to give or take."""
-        self.by_ino: dict[int, Node] = {}
-        """Every node in memory by its inode number, for transports that address them so."""
-        self._by_identity: dict[Hashable, Node] = {}
         self._routes: dict[Node, Route] = {}
         self._idle: OrderedDict[Node, None] = OrderedDict()
         self._quick = quick
-        self.device = root.identity[0] if isinstance(root.identity, tuple) and len(root.identity) == 2 else None
-        """The first half of identities: the device of local files, 0 in memory; None where there is no such thing."""
         self.root = self._new(root.kind, self.key(root.identity), "")
         self.root.lookups = 1
 
@@ -152,16 +142,6 @@ class Tree:
     def child(self, parent: Node, name: str) -> Node | None:
         """The node known under `name`, or None, without asking the storage."""
         return parent.children.get(name)
-
-    def key(self, identity: Hashable | None) -> Hashable | None:
-        """What a node has as its `identity`: of a file on the root's device, the inode number alone."""
-        if type(identity) is tuple and len(identity) == 2 and identity[0] == self.device:
-            return int(identity[1])
-        return identity
-
-    def shows(self, node: Node, entry: Entry) -> bool:
-        """Whether `entry` is of the file that `node` stands for, as far as identities tell."""
-        return node.kind is entry.kind and node.identity == self.key(entry.identity)
 
     def ino(self, parent: Node, entry: Entry) -> int:
         """The inode number that the entry of `parent` would get, or has."""
@@ -320,40 +300,6 @@ class Tree:
 
     # -- with the lock held
 
-    def _new(self, kind: Kind, key: Hashable | None, first_name: str) -> Node:
-        number = self._number(key, first_name, 0)
-        ino = self._free_number(number, key, first_name)
-        node = Node(ino, kind, key)
-        node.renumbered = ino != number
-        self.by_ino[ino] = node
-        if key is not None and key != ino:
-            self._by_identity[key] = node
-        return node
-
-    def _free_number(self, number: int, key: Hashable | None, first_name: str) -> int:
-        """The inode number for a new node: `number`, or a hash while a living node has that one."""
-        salt = 0
-        while number in self.by_ino or (number == ROOT_INO and self.by_ino):
-            salt += 1
-            number = self._number(None, f"{key}{first_name}", salt)
-        return number
-
-    def _number(self, key: Hashable | None, name: str, salt: int) -> int:
-        if type(key) is int and self.device is not None:
-            return key
-        text = f"{salt}:{name if key is None else repr(key)}".encode(errors="surrogateescape")
-        return int.from_bytes(hashlib.blake2b(text, digest_size=8).digest(), "big") >> 1 | 1 << 62
-
-    def _with_key(self, key: Hashable | None) -> Node | None:
-        if key is None:
-            return None
-        node = self._by_identity.get(key)
-        if node is None and type(key) is int:
-            node = self.by_ino.get(key)
-            if node is not None and (node.identity != key or node.parent is None):
-                return None
-        return node
-
     def _unlink(self, node: Node, parent: Node, name: str) -> None:
         node.remove_link(parent, name)
         if node.is_dir:
@@ -363,10 +309,6 @@ class Tree:
         for parent, name in node.links:
             parent.children.pop(name, None)
             self._unlink(node, parent, name)
-
-    def _forget_identity(self, node: Node) -> None:
-        if node.identity is not None and self._by_identity.get(node.identity) is node:
-            del self._by_identity[node.identity]
 
     def _disown(self, node: Node) -> None:
         """The file that `node` stands for is gone."""

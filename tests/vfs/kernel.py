@@ -168,8 +168,15 @@ class Verbs:
         return self.filesystem.getattr(self._open[fd].node)
 
     def stat(self, path: str) -> Attributes:
-        with self.at(path) as node:
-            return self.filesystem.getattr(node)
+        """The attributes of what is there; after ESTALE the name is looked up again, as the kernel does."""
+        until = time.monotonic() + STALE_SECONDS
+        while True:
+            with self.at(path) as node:
+                try:
+                    return self.filesystem.getattr(node)
+                except OSError as error:
+                    if error.errno != errno.ESTALE or time.monotonic() > until:
+                        raise
 
     def truncate(self, path: str, size: int) -> None:
         with self.at(path) as node:
