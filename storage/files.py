@@ -253,10 +253,11 @@ class File(RangesMixin, FileProxyMixin):
             raise NotImplementedError(f"{self!r} keeps no attributes")
         set_attributes_of_fd(fd, mode=mode, uid=uid, gid=gid, atime_ns=atime_ns, mtime_ns=mtime_ns)
 
-    def content_fd(self) -> int | None:
+    def content_fd(self, *, mappable: bool = True) -> int | None:
         """The descriptor whose bytes are this file's content, nothing buffered; None if there is none.
 
-        It belongs to this file: do not close it, and do not use it after close().
+        It belongs to this file: do not close it, and do not use it after close(). Who does not ask for one that is
+        `mappable` must not map it either.
         """
         raw = _unwrapped(self)
         if type(raw) is not io.FileIO or raw.closed:

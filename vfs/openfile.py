@@ -74,8 +74,10 @@ class OpenFile(ABC):
         """
 
     @abstractmethod
-    def content_fd(self, write: bool) -> int | None:
+    def content_fd(self, write: bool, *, mappable: bool = True) -> int | None:
         """A descriptor of the content that the kernel may read and, with `write`, write by itself; None for no such.
+
+        Only one that is `mappable` may be mapped.
 
         It is open for as long as this file is.
         """
@@ -154,13 +156,13 @@ class InPlaceFile(OpenFile):
             raise NotImplementedError("the other file is written elsewhere")
         return self.file.copy_range(offset, target.file, target_offset, size)
 
-    def content_fd(self, write: bool) -> int | None:
+    def content_fd(self, write: bool, *, mappable: bool = True) -> int | None:
         """See `OpenFile.content_fd`: the storage file's own, if it was opened for what is wanted.
 
         One that was given out for reading stays open when `reopen()` goes on with another.
         """
         with self.lock:
-            return self.file.content_fd() if self.writable or not write else None
+            return self.file.content_fd(mappable=mappable) if self.writable or not write else None
 
     def entry(self, known: Entry | None) -> Entry:
         """See `OpenFile.entry`: the file's own, whatever its name is by now."""

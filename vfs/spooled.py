@@ -126,7 +126,7 @@ class SpooledFile(OpenFile):
             finally:
                 target._size = target._content.size()
 
-    def content_fd(self, write: bool) -> None:
+    def content_fd(self, write: bool, *, mappable: bool = True) -> None:
         """See `OpenFile.content_fd`: None, because what the kernel wrote by itself nobody would know to store.
 
         Not for reading either: a file is passed through for all its handles or for none.

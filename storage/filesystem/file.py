@@ -56,7 +56,7 @@ class LocalFile(File):
         else:
             super().close()
 
-    def content_fd(self) -> int | None:
+    def content_fd(self, *, mappable: bool = True) -> int | None:
         """The descriptor whose bytes are this file's content, nothing buffered; None for one of a subclass that is not.
 
         It belongs to this file: do not close it, and do not use it after close().
@@ -64,7 +64,7 @@ class LocalFile(File):
         kind: Any = type(self)
         if self._is_bare() and only_forwards(kind):
             return None if self._raw.closed else self._raw.fileno()
-        return super().content_fd()
+        return super().content_fd(mappable=mappable)
 
     def _is_bare(self) -> bool:
         """Whether the cursor has not been used yet."""

@@ -202,13 +202,14 @@ class MemoryFile(HeldRanges, File):
         self.name = self._told = self.file._told = name
         self._storage._changed("save", name)
 
-    def content_fd(self) -> int | None:
+    def content_fd(self, *, mappable: bool = True) -> int | None:
         """The descriptor of a memfd that is the content from now on; None under a capacity, or where there is none.
 
-        Others may write to it, and map it, also beyond close(): the storage sees and keeps what they do.
+        Others may write to it and, unless it is not `mappable`, map it, also beyond close(): the storage sees and keeps
+        what they do. With one that nobody maps it has less to do when the file is closed.
         """
         with self._tree.lock:
-            return (self._inode or closed()).lend()
+            return (self._inode or closed()).lend(mappable=mappable)
 
 
 def _closed_stream() -> io.BytesIO:

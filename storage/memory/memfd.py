@@ -9,6 +9,7 @@ is refused while another open file or its mapping is there, F_SEAL_WRITE while o
 
 from __future__ import annotations
 
+import contextlib
 import errno
 import fcntl
 import math
@@ -28,18 +29,24 @@ _NO_MATTER = 16 * 1024**2
 _NONE_LEFT = frozenset({errno.EMFILE, errno.ENFILE, errno.ENOSYS})
 
 
+SPARE = 64
+"""How many empty ones are kept for the next files."""
+
+
 class Memfd:
     """A descriptor of an anonymous file in memory, closed with the last reference to this object.
 
     `allocated` is how many bytes of it are on somebody's account. `seen_ns` is its time of change when it was last
     looked at: None before it was ever lent to others, and 0 for one that was empty when it was lent. `waits` is whether
-    it is in the queue of those that may come back, and `mapped` whether it was found to be in use there.
+    it is in the queue of those that may come back, and `mapped` whether it was found to be in use there. `private` says
+    that nobody who was given the descriptor can have mapped it.
     """
 
-    __slots__ = ("allocated", "fd", "mapped", "seen_ns", "waits")
+    __slots__ = ("allocated", "fd", "mapped", "private", "seen_ns", "waits")
 
     # The open ones. Adding and discarding are atomic, so that `__del__` needs no lock, whenever the collector runs it.
     _open: ClassVar[set[int]] = set()
+    _spare: ClassVar[list[Memfd]] = []
     most: ClassVar[float] = 0
     """How many there may be: half of the descriptors that the process could have when that was last asked."""
 
@@ -48,7 +55,7 @@ class Memfd:
         self.fd = -1
         self.allocated = 0
         self.seen_ns: int | None = None
-        self.waits = self.mapped = False
+        self.waits = self.mapped = self.private = False
         if sys.platform == "linux":
             self.fd = os.memfd_create("storage", os.MFD_CLOEXEC | os.MFD_ALLOW_SEALING)
             Memfd._open.add(self.fd)
@@ -63,6 +70,9 @@ class Memfd:
         """A new one, or None where there are none on this system or too few descriptors are left."""
         if sys.platform != "linux" or not hasattr(os, "memfd_create"):
             return None
+        if cls._spare:
+            with contextlib.suppress(IndexError):  # another thread was faster
+                return cls._spare.pop()
         if len(cls._open) >= cls.most:
             cls.most = _descriptors() // 2
             if len(cls._open) >= cls.most:
@@ -73,6 +83,15 @@ class Memfd:
             if error.errno in _NONE_LEFT:
                 return None
             raise
+
+    def give_back(self) -> None:
+        """Let the next file have it, for this one's bytes are elsewhere and nobody else can see it."""
+        if len(Memfd._spare) < SPARE:
+            os.ftruncate(self.fd, 0)
+            self.allocated = 0
+            self.seen_ns = None
+            self.waits = self.mapped = self.private = False
+            Memfd._spare.append(self)
 
     def pread(self, size: int, offset: int) -> bytes:
         """Up to `size` bytes from `offset`; fewer only at the end."""

@@ -80,8 +80,8 @@ class RegularFile(Content):
             self.look(self.data)
         Inode.set_attributes(self, now, mode, uid, gid, atime_ns, mtime_ns)
 
-    def lend(self) -> int | None:
-        """The descriptor of a memfd with the content, for others to write to.
+    def lend(self, *, mappable: bool) -> int | None:
+        """The descriptor of a memfd with the content, for others to write to, and if `mappable` to map.
 
         None where there is no descriptor to be had, and under a capacity: what is written to the descriptor is not
         asked whether there is room.
@@ -89,9 +89,11 @@ class RegularFile(Content):
         if self.budget.capacity is not None:
             return None
         is_empty = not self.data
+        is_made = not isinstance(self.data, Memfd)
         memfd = self.into_memfd(0)
         if memfd is None:
             return None
+        memfd.private = not mappable and (is_made or memfd.private)
         if memfd.seen_ns is None:
             memfd.seen_ns = 0 if is_empty else os.fstat(memfd.fd).st_mtime_ns
         return memfd.fd
@@ -119,7 +121,10 @@ class RegularFile(Content):
         if self.nlink == 0:
             self.free()
         elif isinstance(self.data, Memfd):
-            self._linger(self.data)
+            if self.data.private:
+                self.come_back()
+            else:
+                self._linger(self.data)
 
     def unused(self) -> None:
         """Free the content where neither a link nor a handle is left."""
@@ -150,7 +155,10 @@ class RegularFile(Content):
         size = self.look(memfd).st_size
         if size > RESIDENT:
             return
-        if memfd.sealed():
+        if memfd.private:
+            self.into_bytes(memfd, size)
+            memfd.give_back()
+        elif memfd.sealed():
             self.into_bytes(memfd, size)
             self.changes += memfd.mapped  # stores through a mapping leave no trace
         else:

@@ -129,7 +129,7 @@ class ForeignFile(File):
     def flush(self) -> None:
         """Nothing: it is read-only."""
 
-    def content_fd(self) -> None:
+    def content_fd(self, *, mappable: bool = True) -> None:
         """None: the content is elsewhere."""
         return
 

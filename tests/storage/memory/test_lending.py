@@ -295,3 +295,48 @@ class TestMappings:
                 os.pwrite(stray, b"x", 0)
         finally:
             os.close(stray)
+
+
+def test_what_nobody_can_have_mapped_comes_back_at_the_close(storage: InMemoryStorage) -> None:
+    file = storage.create("file")
+    fd = file.content_fd(mappable=False)
+    assert fd is not None
+    os.pwrite(fd, b"content", 0)
+    file.close()
+    assert isinstance(storage._tree.find("file").data, bytes)
+    assert storage.open("file").read() == b"content"
+
+
+def test_a_descriptor_that_was_given_back_is_empty_for_the_next(storage: InMemoryStorage) -> None:
+    for number in range(3):
+        file = storage.create(f"file{number}")
+        fd = file.content_fd(mappable=False)
+        assert fd is not None
+        assert os.fstat(fd).st_size == 0
+        assert file.stat().size == 0
+        os.pwrite(fd, b"x" * (300 - 100 * number), 0)
+        file.close()
+        assert storage.stat(f"file{number}").size == 300 - 100 * number
+    assert [storage.open(f"file{number}").read() for number in range(3)] == [b"x" * 300, b"x" * 200, b"x" * 100]
+
+
+def test_once_it_may_be_mapped_it_comes_back_only_when_it_is_not(storage: InMemoryStorage) -> None:
+    first, second = storage.create("file"), storage.open("file", "r+b")
+    private = first.content_fd(mappable=False)
+    fd = lent(second)
+    assert private == fd
+    os.ftruncate(fd, 4096)
+    with mmap.mmap(fd, 4096) as mapped:
+        first.close()
+        second.close()
+        mapped[:5] = b"later"
+        assert storage.open("file").read(5) == b"later"
+
+
+def test_a_large_content_stays_where_it_is(storage: InMemoryStorage) -> None:
+    file = storage.create("file")
+    fd = file.content_fd(mappable=False)
+    assert fd is not None
+    os.ftruncate(fd, 1 << 20)
+    file.close()
+    assert isinstance(storage._tree.find("file").data, Memfd)

@@ -88,7 +88,9 @@ class OpenModes:
         with self._lock:
             mode = self._modes.get(file)
             if mode is None:
-                mode = self._modes[file] = _Mode(self._back(file, write=handle.writable))
+                mode = self._modes[file] = _Mode(self._back(handle))
+            elif mode.backing and handle.readable:
+                file.content_fd(False)  # from now on it may be mapped
             mode.handles += 1
             if handle.writable and handle.readable:
                 mode.is_mappable = mode.backing != NO_FILE
@@ -126,11 +128,12 @@ class OpenModes:
         """The kernel has dropped the inode, and what it had cached of it."""
         self._cached.pop(node, None)
 
-    def _back(self, file: OpenFile, *, write: bool) -> int:
-        """The number under which the kernel has the content of `file`, or NO_FILE."""
+    def _back(self, handle: Handle) -> int:
+        """The number under which the kernel has the content of the file, or NO_FILE."""
+        file, write = handle.file, handle.writable
         if self._device is None or not (write or self._on_disk or file.entry(None).size > SMALL):
             return NO_FILE
-        descriptor = file.content_fd(write)
+        descriptor = file.content_fd(write, mappable=handle.readable)  # what is not open for reading cannot be mapped
         if descriptor is None:
             return NO_FILE
         try:
