@@ -15,6 +15,7 @@ import pytest
 from inprocess import script as script
 from kernel import KINDS, Verbs, filesystem_of
 from places import TRANSPORTS, Place, Server, Where, everywhere
+from programs import sources as sources
 from rescue import Rescue, abort_below
 
 _MOUNTS = frozenset({"servers", "serve", "rescue"})

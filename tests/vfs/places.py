@@ -260,7 +260,7 @@ class Place:
 
 
 def run(
-    command: Sequence[str | Path], cwd: Path, *, check: bool = True, timeout: float = 60, user: int | None = None
+    command: Sequence[str | Path], cwd: Path | str, *, check: bool = True, timeout: float = 60, user: int | None = None
 ) -> str:
     """Run a program and return what it printed, errors included; AssertionError when it fails."""
     done = subprocess.run(

@@ -5,62 +5,14 @@ from __future__ import annotations
 import filecmp
 import os
 import shutil
-import sqlite3
 import subprocess
 import sys
-import sysconfig
 from collections.abc import Callable
 from pathlib import Path
 
 import pytest
 from places import Place, on, run, soon
-
-IN_PLACE = on("memory", "files")
-EVERYWHERE = on("memory", "files", "scanned", "objects")
-
-
-def needs(*programs: str) -> pytest.MarkDecorator:
-    """Skip where one of the programs is not installed."""
-    missing = [program for program in programs if shutil.which(program) is None]
-    return pytest.mark.skipif(bool(missing), reason=f"not installed: {', '.join(missing)}")
-
-
-@pytest.fixture(scope="session")
-def sources(tmp_path_factory: pytest.TempPathFactory) -> Callable[[int], Path]:
-    """A source tree of about so many files: of Python's library, with an executable and odd names in it."""
-    made: dict[int, Path] = {}
-
-    def tree(count: int) -> Path:
-        if count not in made:
-            made[count] = tmp_path_factory.mktemp("sources") / "tree"
-            _copy_library(made[count], count)
-        return made[count]
-
-    return tree
-
-
-def _copy_library(target: Path, count: int) -> None:
-    library = Path(sysconfig.get_path("stdlib"))
-    target.mkdir()
-    files = (
-        path
-        for path in sorted(library.rglob("*.py"))
-        if "site-packages" not in path.parts and path.stat().st_size < 20_000
-    )
-    made = 0
-    for path in files:
-        copy = target / path.relative_to(library)
-        copy.parent.mkdir(parents=True, exist_ok=True)
-        shutil.copy2(path, copy)
-        made += 1
-        if made == count - 3:
-            break
-    for number in range(count - 3 - made):  # a small library
-        (target / f"more {number}.txt").write_text(f"{number}\n" * number)
-    (target / "run me").write_text("#!/bin/sh\necho it runs: $1\n")
-    (target / "run me").chmod(0o755)
-    (target / "empty").touch()
-    (target / "sn\N{SNOWMAN}w").write_text("white")
+from programs import EVERYWHERE, IN_PLACE, needs
 
 
 def assert_same_tree(one: Path, other: Path) -> None:
@@ -73,6 +25,7 @@ def assert_same_tree(one: Path, other: Path) -> None:
         assert left.is_dir() or filecmp.cmp(left, right, shallow=False), name
 
 
+@pytest.mark.slow
 @IN_PLACE
 def test_a_source_tree_of_two_thousand_files(place: Place, sources: Callable[[int], Path]) -> None:
     source = sources(2000)
@@ -101,34 +54,6 @@ def test_a_source_tree_in_whole_objects(place: Place, sources: Callable[[int], P
     assert os.listdir(place.path) == []
 
 
-@needs("git")
-@EVERYWHERE
-def test_git(place: Place, sources: Callable[[int], Path]) -> None:
-    run(["cp", "-r", sources(60), place / "project"], place.path)
-    project = place / "project"
-
-    def git(*words: str) -> str:
-        identity = ["-c", "user.name=A", "-c", "user.email=a@example.com", "-c", "safe.directory=*"]
-        return run(["git", *identity, *words], project)
-
-    git("init", "-q")
-    git("add", ".")
-    git("commit", "-qm", "first")
-    assert git("status", "--porcelain") == ""
-    (project / "empty").write_text("not any more\n")
-    (project / "run me").unlink()
-    assert git("status", "--porcelain").split("\n")[:2] == [" M empty", ' D "run me"']
-    git("checkout", "-q", "run me")
-    git("commit", "-qam", "second")
-    git("gc", "-q")
-    git("branch", "other", "HEAD~1")
-    git("checkout", "-q", "other")
-    assert (project / "empty").read_bytes() == b""
-    assert git("fsck", "--full", "--strict") in ("", "notice: HEAD points to an unborn branch\n")
-    assert git("log", "--oneline", "--all").count("\n") == 2
-    assert git("status", "--porcelain") == ""
-
-
 @EVERYWHERE
 def test_tar_out_and_in(place: Place, sources: Callable[[int], Path]) -> None:
     source = sources(60)
@@ -152,46 +77,6 @@ def test_rsync_moves_nothing_the_second_time(place: Place, sources: Callable[[in
     moved = [line for line in run(command, place.path).splitlines() if not line.startswith(".d")]
     assert moved == [">f.st...... empty"]  # a whole object that is stored anew changes its folder too
     assert run(["rsync", "-a", "-c", "-n", "--itemize-changes", *command[3:]], place.path) == ""
-
-
-@pytest.mark.parametrize("journal", ["DELETE", "TRUNCATE", "PERSIST", "WAL"])
-@IN_PLACE
-def test_sqlite_writes(place: Place, journal: str) -> None:
-    database = sqlite3.connect(place / "database.sqlite")
-    try:
-        assert database.execute(f"PRAGMA journal_mode = {journal}").fetchone() == (journal.lower(),)
-        database.execute("CREATE TABLE numbers (number INTEGER, text TEXT)")
-        for start in range(0, 3000, 1000):
-            with database:
-                rows = [(number, f"text {number}") for number in range(start, start + 1000)]
-                database.executemany("INSERT INTO numbers VALUES (?, ?)", rows)
-        database.execute("DELETE FROM numbers")
-        database.rollback()
-        assert database.execute("SELECT count(*), sum(number) FROM numbers").fetchone() == (3000, sum(range(3000)))
-        assert database.execute("PRAGMA integrity_check").fetchone() == ("ok",)
-        assert _in_another_process(place, "SELECT max(number) FROM numbers") == "(2999,)"
-    finally:
-        database.close()
-    assert _in_another_process(place, "PRAGMA integrity_check") == "('ok',)"
-
-
-def _in_another_process(place: Place, query: str) -> str:
-    script = (
-        "import sqlite3, sys; d = sqlite3.connect(sys.argv[1]); print(d.execute(sys.argv[2]).fetchone()); d.close()"
-    )
-    return run([sys.executable, "-c", script, place / "database.sqlite", query], place.path).strip()
-
-
-@on("scanned", "objects")
-def test_sqlite_writes_into_whole_objects(place: Place) -> None:
-    database = sqlite3.connect(place / "database.sqlite")
-    with database:
-        database.execute("CREATE TABLE numbers (number INTEGER)")
-    with database:
-        database.executemany("INSERT INTO numbers VALUES (?)", [(number,) for number in range(500)])
-    database.close()
-    assert _in_another_process(place, "SELECT count(*) FROM numbers") == "(500,)"
-    assert os.listdir(place.path) == ["database.sqlite"]
 
 
 @needs("vim")
@@ -264,16 +149,6 @@ def test_locks_hold_between_processes(place: Place) -> None:
         "increment & increment & increment & wait"
     )
     assert (place / "counter").read_text() == "15\n"
-
-
-@needs("make", "cc")
-@IN_PLACE
-def test_a_build(place: Place) -> None:
-    (place / "main.c").write_text('#include <stdio.h>\nint main(void) { puts("built"); return 0; }\n')
-    (place / "Makefile").write_text("main: main.o\n\tcc -o $@ $<\n")
-    assert "cc" in place.sh("make -j2 2>&1")
-    assert place.sh("./main") == "built\n"
-    assert "up to date" in place.sh("make")
 
 
 @needs("unzip")

@@ -1,0 +1,100 @@
+"""The tests of mounts once more, by an ordinary user: the daemon is his, mounted through fusermount3, and so are the
+programs that use it.
+
+Where the tests run as root, a pytest of `nobody` runs some of them, in a mount namespace of its own in which nobody may
+go where he otherwise may not: to /dev/fuse, to this checkout and to this Python. The machine stays as it is.
+"""
+
+from __future__ import annotations
+
+import os
+import pwd
+import shlex
+import shutil
+import subprocess
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+from places import HERE, IS_ROOT
+
+pytestmark = [
+    pytest.mark.mount,
+    pytest.mark.slow,
+    pytest.mark.timeout(420),
+    pytest.mark.skipif(sys.platform != "linux" or not IS_ROOT, reason="only root can become another user on Linux"),
+    pytest.mark.skipif(not shutil.which("fusermount3"), reason="fusermount3 is not installed"),
+]
+CHECKOUT = HERE.parents[1]
+SECONDS = 400
+GROUPS = {
+    "names and attributes": [
+        "test_posix_open.py",
+        "test_posix_names.py",
+        "test_posix_links.py",
+        "test_posix_attributes.py",
+    ],
+    "content": ["test_posix_content.py", "test_posix_mappings.py", "test_posix_ranges.py", "test_posix_locks.py"],
+    "directories": ["test_posix_directories.py", "test_posix_unnamed.py", "test_random_operations.py"],
+    "programs": ["test_programs.py", "test_projects.py"],
+    "the life of a mount": ["test_mounting.py", "test_crash.py", "test_mounted_changes.py"],
+}
+WANTED = "memory-kernel or files-kernel or (kernel and (mounting or crash)) or (this and changes)"
+
+
+def closed(path: Path) -> Path | None:
+    """The outermost directory above `path` that others may not go through."""
+    return next((above for above in reversed(path.parents) if not above.stat().st_mode & 0o001), None)
+
+
+def preparations(stage: Path) -> Iterator[str]:
+    """Shell commands for a mount namespace in which the device, the checkout and Python are open to all."""
+    yield f"mount -t tmpfs -o mode=755 tmpfs {stage}"
+    yield f"mknod -m 666 {stage}/fuse c 10 229 && chmod 666 {stage}/fuse && mount --bind {stage}/fuse /dev/fuse"
+    needed = {path.resolve() for path in (CHECKOUT, Path(sys.prefix), Path(sys.base_prefix))}
+    shut = {path: above for path in sorted(needed) if (above := closed(path)) is not None}
+    for number, path in enumerate(shut):
+        yield f"mkdir {stage}/{number} && mount --bind {shlex.quote(str(path))} {stage}/{number}"
+    for above in dict.fromkeys(shut.values()):
+        yield f"mount -t tmpfs -o mode=755 tmpfs {shlex.quote(str(above))}"
+    for number, path in enumerate(shut):
+        yield f"mkdir -p {shlex.quote(str(path))} && mount --bind {stage}/{number} {shlex.quote(str(path))}"
+
+
+@pytest.mark.parametrize("group", GROUPS)
+def test_as_nobody(mounts_folder: Path, group: str) -> None:
+    nobody = pwd.getpwnam("nobody")
+    folder = mounts_folder / f"nobody {group}".replace(" ", "-")
+    for name in ("stage", "home", "tmp"):
+        (folder / name).mkdir(parents=True)
+        os.chown(folder / name, nobody.pw_uid, nobody.pw_gid)
+    files = [str(HERE / name) for name in GROUPS[group]]
+    tests = [sys.executable, "-m", "pytest", "-q", "-p", "no:cacheprovider", f"--basetemp={folder}/tmp/pytest"]
+    become = ["setpriv", f"--reuid={nobody.pw_uid}", f"--regid={nobody.pw_gid}", "--clear-groups"]
+    script = " && ".join([*preparations(folder / "stage"), f"cd {shlex.quote(str(CHECKOUT))}", 'exec "$@"'])
+    done = subprocess.run(
+        [
+            "unshare",
+            "--mount",
+            "--propagation=private",
+            "sh",
+            "-c",
+            script,
+            "sh",
+            *become,
+            *tests,
+            "-k",
+            WANTED,
+            *files,
+        ],
+        env={"PATH": os.environ["PATH"], "HOME": f"{folder}/home", "TMPDIR": f"{folder}/tmp", "LC_ALL": "C.UTF-8"}
+        | {"PYTHONDONTWRITEBYTECODE": "1", "PYTHONPATH": str(CHECKOUT)},
+        stdout=subprocess.PIPE,
+        stderr=subprocess.STDOUT,
+        text=True,
+        timeout=SECONDS,
+        check=False,
+    )
+    assert done.returncode == 0, done.stdout[-10_000:]
+    assert " passed" in done.stdout.splitlines()[-1]
