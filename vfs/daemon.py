@@ -10,6 +10,7 @@ from __future__ import annotations
 import contextlib
 import dataclasses
 import errno
+import gc
 import json
 import logging
 import logging.handlers
@@ -156,6 +157,7 @@ def _serve(mount: Mount, alias: str, log: str, ready: Callable[[Record], None]) 
     main = threading.main_thread().ident
     assert main is not None
     mount.start()
+    gc.freeze()  # what was imported stays; the collector need not look at it again and again
     record = Record(
         pid=os.getpid(),
         process_started=psutil.Process().create_time(),
