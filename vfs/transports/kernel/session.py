@@ -95,7 +95,9 @@ _IN_PASSING = {
     signal.SIGPROF,
     signal.SIGVTALRM,
 }
-"""Signals for which no process wants its system call back."""
+"""Signals that no process dies of by default, or that programs get all the time."""
+_BY_SOMEBODY = {signal.SIGINT, signal.SIGTERM, signal.SIGHUP, signal.SIGQUIT}
+"""Signals by which somebody wants a process back, though it catches them. Others interrupt no call of a local disk."""
 
 
 class KernelTransport(Transport):
@@ -359,18 +361,22 @@ class KernelTransport(Transport):
 
 
 def _wants_back(thread: int) -> bool:
-    """Whether a signal waits for that thread which a process interrupts its system calls for, or dies of.
+    """Whether a signal waits for that thread which its process dies of, or by which somebody wants it back.
 
     One that cannot be looked at (another namespace's, or gone) is let go.
     """
-    masks = 0
+    masks = dict.fromkeys(("SigPnd", "ShdPnd", "SigBlk", "SigIgn", "SigCgt"), 0)
     try:
         with open(f"/proc/{thread}/status", encoding="utf-8", errors="replace") as status:
             for line in status:
-                if line.startswith(("SigPnd:", "ShdPnd:")):
-                    masks |= int(line.split()[1], 16)
+                name, _, value = line.partition(":")
+                if name in masks:
+                    masks[name] = int(value, 16)
     except OSError:
         return True
-    for number in _IN_PASSING:
-        masks &= ~(1 << (number - 1))
-    return masks != 0
+    pending = (masks["SigPnd"] | masks["ShdPnd"]) & ~masks["SigBlk"] & ~masks["SigIgn"]
+    return bool(pending & ~masks["SigCgt"] & ~_mask(_IN_PASSING) or pending & _mask(_BY_SOMEBODY))
+
+
+def _mask(signals: set[signal.Signals]) -> int:
+    return sum(1 << (number - 1) for number in signals)

@@ -332,6 +332,9 @@ def test_a_slow_request_holds_up_no_other(talk: Talk, monkeypatch: pytest.Monkey
     assert conversation.receive().unique == slow
 
 
+_CAUGHT = 1 << (signal.SIGUSR1 - 1) | 1 << (signal.SIGINT - 1)
+
+
 def _pending_signal(monkeypatch: pytest.MonkeyPatch, tmp_path: Path, *signals: signal.Signals) -> None:
     """Have the session see these signals wait for the process that asks."""
     real = open
@@ -342,7 +345,7 @@ def _pending_signal(monkeypatch: pytest.MonkeyPatch, tmp_path: Path, *signals: s
         return real(path, *args, **kwargs)
 
     mask = sum(1 << (number - 1) for number in signals)
-    (tmp_path / "status").write_text(f"Name:\tcat\nSigPnd:\t{mask:016x}\nShdPnd:\t{0:016x}\n")
+    (tmp_path / "status").write_text(f"Name:\tcat\nSigPnd:\t{mask:016x}\nShdPnd:\t{0:016x}\nSigCgt:\t{_CAUGHT:016x}\n")
     monkeypatch.setattr(session, "open", opened, raising=False)
 
 
@@ -364,7 +367,7 @@ def test_an_interrupted_process_is_let_go_at_once(talk: Talk, monkeypatch: pytes
 def test_a_signal_in_passing_interrupts_nothing(talk: Talk, monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     conversation = talk("objects")
     conversation.transport.filesystem.storage.replace("slow", _content(b"1"))
-    _pending_signal(monkeypatch, tmp_path, signal.SIGCHLD, signal.SIGURG)
+    _pending_signal(monkeypatch, tmp_path, signal.SIGCHLD, signal.SIGURG, signal.SIGUSR1)  # the last has a handler
     gate = Gate.at(monkeypatch, conversation.transport.filesystem.storage, "stat")
     slow = conversation.send(Opcode.LOOKUP, b"slow\0")
     gate.wait()
