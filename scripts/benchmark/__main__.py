@@ -7,11 +7,13 @@ import dataclasses
 import json
 import os
 import shutil
+import signal
 import subprocess
 import sys
 import tempfile
 from collections.abc import Iterator, Sequence
 from pathlib import Path
+from typing import Any
 
 import click
 from rich.console import Console
@@ -28,6 +30,7 @@ from benchmark.worker import User
 ROUNDS = {"full": 5, "quick": 3}
 LONG_WAY_ROUND = ("memory/kernel-user", "memory/fusepy", "fsspec")
 """Places that a quick run leaves out unless they are named."""
+INTERRUPTED = 130
 WIDTH = 130
 """Of the report, where no terminal has a width of its own."""
 
@@ -113,8 +116,11 @@ def folders(folder: Path) -> Iterator[tuple[Path, Path]]:
         shutil.rmtree(disk)
 
 
-def run(runner: Runner, rounds: int, console: Console) -> None:
-    """All rounds, with a progress bar that only moves between the pieces: a thread would disturb them."""
+def run(runner: Runner, rounds: int, console: Console) -> bool:
+    """All rounds, with a progress bar that only moves between the pieces: a thread would disturb them.
+
+    False when it was interrupted; what was measured until then is there.
+    """
     columns = (TextColumn("{task.description:<44}"), BarColumn(), TimeElapsedColumn())
     with Progress(*columns, console=console, auto_refresh=False, transient=True) as progress:
         task = progress.add_task("", total=rounds * runner.steps())
@@ -123,8 +129,21 @@ def run(runner: Runner, rounds: int, console: Console) -> None:
             progress.update(task, advance=1, description=f"{place}: {work}", refresh=True)
 
         runner.tell = tell
-        for _ in range(rounds):
-            runner.round()
+        try:
+            for _ in range(rounds):
+                runner.round()
+        except KeyboardInterrupt:
+            console.print("Interrupted: this is what was measured until then.", style="yellow")
+            return False
+    return True
+
+
+def draw(runner: Runner, described: dict[str, Any], file: Path, console: Console) -> None:
+    """The picture, or a line that tells what it lacks."""
+    try:
+        file.write_text(picture.draw(runner.samples, machine.line(described)), encoding="utf-8")
+    except ValueError as error:
+        console.print(f"No picture is drawn: {error}.", style="yellow")
 
 
 def show_list(places: Sequence[Place]) -> None:
@@ -160,7 +179,8 @@ Examples:
   scripts/bench --places memory/,tmpfs --work small,ls-cold --rounds 7
   scripts/bench --scale                      a million files in one mount
 
-Exit codes: 0 all was measured, 1 something could not be, 2 wrong usage. A target that is not reached is no error.
+Exit codes: 0 all was measured, 1 something could not be, 2 wrong usage, 130 interrupted: the report is of what was
+measured until then. A target that is not reached is no error.
 """,
 )
 @click.option("--quick", is_flag=True, help="Smaller work and 3 rounds: a minute in all.")
@@ -206,6 +226,7 @@ def main(
         return
     if sys.platform != "linux" or os.geteuid() != 0:
         raise click.UsageError("run it as root on Linux: it drops the kernel's caches, and mounts for others")
+    signal.signal(signal.SIGTERM, signal.default_int_handler)
     pieces, sizes = pick_pieces(works), QUICK if quick else FULL
     described = machine.describe(dataclasses.asdict(programs))
     console.print(machine.line(described))
@@ -218,7 +239,7 @@ def main(
             make_tree(tree, sizes.tree)
             tree.chmod(0o755)
         runner = Runner(chosen, pieces, sizes, tree, lambda place, work: None)
-        run(runner, rounds or ROUNDS["quick" if quick else "full"], console)
+        complete = run(runner, rounds or ROUNDS["quick" if quick else "full"], console)
     verdicts = targets.judge(runner.samples)
     report.show(console, runner.samples, chosen, verdicts)
     if json_file is not None:
@@ -227,9 +248,10 @@ def main(
         content = {"machine": described, "settings": settings, **runner.samples.as_json(), "targets": judged}
         json_file.write_text(json.dumps(content, indent=1) + "\n", encoding="utf-8")
     if picture_file is not None:
-        picture_file.write_text(picture.draw(runner.samples, machine.line(described)), encoding="utf-8")
+        draw(runner, described, picture_file, console)
     peers = {place.name for place in chosen if place.peer}
-    context.exit(int(any(failure.place not in peers for failure in runner.samples.failures)))
+    failed = any(failure.place not in peers for failure in runner.samples.failures)
+    context.exit(int(failed) if complete else INTERRUPTED)
 
 
 if __name__ == "__main__":

@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+import io
 import sys
 from pathlib import Path
 
 import pytest
+from rich.console import Console
 
 from benchmark import runner as module
+from benchmark.__main__ import run as run_rounds
 from benchmark.files import Create, Listing, Rename, StatCold
 from benchmark.places import Folder, Place
 from benchmark.runner import MOUNT, UNMOUNT, Runner
@@ -121,3 +124,19 @@ def test_a_place_without_a_group_is_passed_over(tmp_path: Path) -> None:
     place.groups = frozenset({"random"})
     _, told = run([place], [Create])
     assert told == [("a", MOUNT)]
+
+
+def test_an_interrupted_run_unmounts_and_keeps_what_it_has(tmp_path: Path) -> None:
+    class Interrupting(Create):
+        name = "interrupting"
+
+        def __init__(self, *arguments: object) -> None:
+            raise KeyboardInterrupt
+
+    place = Plain("a", tmp_path)
+    runner = Runner([place], [Create, Interrupting], SIZES, Path(), lambda place, work: None)
+    console = Console(file=io.StringIO())
+    assert run_rounds(runner, 2, console) is False
+    assert place.events == ["start", "stop"]
+    assert {sample.work for sample in runner.samples.samples} == {MOUNT, "create"}
+    assert "Interrupted" in console.file.getvalue()
