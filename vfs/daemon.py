@@ -37,6 +37,8 @@ DRAIN_SECONDS = 30.0
 """How long a daemon that was told to end goes on for those who have files open."""
 OPEN_FILES = 1 << 20
 """How many descriptors a daemon allows itself, as far as the system does."""
+COLLECT_AFTER = (50_000, 20, 100)
+"""Thresholds of the collector of cycles: a mount makes none, and with a million files a search for them takes a second."""
 _END = {signal.SIGTERM, signal.SIGINT, signal.SIGHUP}
 _ENDED = signal.SIGUSR1
 """What the serving thread sends to the main one when somebody else has unmounted."""
@@ -158,6 +160,7 @@ def _serve(mount: Mount, alias: str, log: str, ready: Callable[[Record], None]) 
     assert main is not None
     mount.start()
     gc.freeze()  # what was imported stays; the collector need not look at it again and again
+    gc.set_threshold(*COLLECT_AFTER)
     record = Record(
         pid=os.getpid(),
         process_started=psutil.Process().create_time(),

@@ -7,8 +7,9 @@ content to a disk, and large reads and writes there. FORGET and INTERRUPT are de
 Waiting. In a virtual machine most of a small request's time is the wake-up of the sleeping reader, so after a reply
 the reader looks for the next request for a while before it sleeps (vfs.transports.kernel.waiting).
 
-Later. Nobody waits for a RELEASE or a FORGET. Where all is answered here they are kept until nothing else is waiting,
-which is while the process that got the last reply has yet to run: their time costs nobody anything.
+Later. Nobody waits for a RELEASE or a FORGET. Where all is answered here, and a close has nothing to store, they are
+kept until nothing else is waiting, which is while the process that got the last reply has yet to run: their time costs
+nobody anything.
 
 Interrupts. The kernel tells when a waiting process got a signal. One that kills it, or by which somebody wants it back,
 lets it go with EINTR; the work goes on, and what its reply would have handed out (a counted lookup, a handle) is taken
@@ -113,6 +114,7 @@ class KernelTransport(Transport):
         self._descriptor = -1
         self._pools_all = filesystem.storage.blocking if options.threads is None else options.threads
         self._on_disk = bool(filesystem.tree.device)
+        self._puts_off = not self._pools_all and filesystem.contents.in_place
         self._modes = OpenModes(on_disk=self._on_disk)
         self._operations = Operations(filesystem, self._modes, self._timeouts(), self._notify, xattrs=options.xattr)
         self._pool = Pool(THREADS, self._answer_from_pool)
@@ -211,7 +213,7 @@ class KernelTransport(Transport):
     def _take(self, request: Request) -> None:
         """Answer a request here, now or later, or have it answered."""
         opcode = request.opcode
-        if opcode in _LATER and not self._pools_all and len(self._later) < LATER:
+        if opcode in _LATER and self._puts_off and len(self._later) < LATER:
             self._buffers.append(request.detach())
             self._later.append(request)
         elif opcode in _NO_REPLY or opcode == _INIT or not self._may_wait(request):
