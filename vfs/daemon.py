@@ -38,7 +38,7 @@ DRAIN_SECONDS = 30.0
 OPEN_FILES = 1 << 20
 """How many descriptors a daemon allows itself, as far as the system does."""
 COLLECT_AFTER = (50_000, 20, 100)
-"""Thresholds of the collector of cycles: a mount makes none, and with a million files a search for them takes a second."""
+"""Thresholds of the collector of cycles, of which a mount makes none: with a million files a search takes a second."""
 _END = {signal.SIGTERM, signal.SIGINT, signal.SIGHUP}
 _ENDED = signal.SIGUSR1
 """What the serving thread sends to the main one when somebody else has unmounted."""
