@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import errno
 import fcntl
+import mmap
 import os
 import re
 import signal
@@ -17,7 +18,7 @@ from typing import TypeVar
 
 import pytest
 from backends import ObjectStorage
-from places import IS_ROOT, Place, Server, on, soon
+from places import IS_ROOT, Place, Server, on, opened, soon
 
 import vfs
 from storage import ContentFile, InMemoryStorage
@@ -196,6 +197,43 @@ def test_one_storage_object_on_both_sides(rescue: None) -> None:
             assert storage.open("a/c").read() == b"back %d" % number
         storage.delete("a/b")
         assert not (path / "a" / "b").exists()
+
+
+def all_ways(directory: Path) -> list[object]:
+    """What a program sees that writes, reads, maps, appends, cuts and sparsely extends a file, step by step."""
+    seen: list[object] = []
+    path = directory / "file"
+
+    def look(fd: int) -> None:
+        status = os.fstat(fd)
+        assert os.stat(path).st_size == status.st_size
+        seen.extend((status.st_size, os.pread(fd, 1 << 20, 0)))
+
+    with opened(path, os.O_RDWR | os.O_CREAT) as fd, opened(path, os.O_WRONLY | os.O_APPEND) as end:
+        os.pwrite(fd, b"a" * 5000, 0)
+        look(fd)
+        os.write(end, b"the end")
+        look(fd)
+        with mmap.mmap(fd, 4096) as mapped:
+            mapped[:6] = b"mapped"
+            seen.append(os.pread(fd, 6, 0))
+            os.pwrite(fd, b"W", 0)
+            seen.append(mapped[:6])
+        os.ftruncate(fd, 10)
+        look(fd)
+        os.pwrite(fd, b"far", 9000)
+        look(fd)
+        seen.append(error_of(lambda: os.read(end, 1)))
+    seen.append(path.read_bytes())
+    return seen
+
+
+@promise("Read and written by the kernel itself or through the daemon, a file is the same: only the speed differs.")
+def test_passed_through_or_not(serve: Serve, tmp_path: Path) -> None:
+    wanted = all_ways(tmp_path)
+    for options in ((), ("size=1G",)):  # a limited memory is not handed to the kernel
+        assert all_ways(serve("memory", *options).mountpoint) == wanted
+    assert all_ways(serve("files").mountpoint) == wanted
 
 
 @promise("A file that is open lives until its last close, unlinked or replaced.")
@@ -456,6 +494,18 @@ def test_a_dead_mount(serve: Serve) -> None:
         else:
             server.run("unmount", str(server.mountpoint))
             server.assert_gone()
+
+
+@promise("A local storage has every file whose close() had returned, whatever becomes of the daemon.")
+def test_a_close_outlives_the_daemon(serve: Serve) -> None:
+    server = serve("files")
+    assert server.daemon is not None
+    for number in range(50):
+        write_and_close(server.mountpoint / f"file{number}", b"content" * number)
+    os.kill(server.daemon.pid, signal.SIGKILL)
+    assert server.daemon.wait_for_end(20)
+    for number in range(50):
+        assert (server.folder / "files" / f"file{number}").read_bytes() == b"content" * number
 
 
 @promise("Locks are the kernel's, and local to one mount.")
