@@ -311,6 +311,7 @@ class Namespace:
         with self.tree.lock:
             self.tree.add_name(node, parent, name)
             self.touch(parent)
+            node.entry = None  # as it was without a name
             self.learn(node, entry)
 
     def name_virtual(self, node: Node, parent: Node, name: str) -> None:
