@@ -119,6 +119,7 @@ class Ours(Place):
         super().__init__(f"{alias}/{transport}{who}", title, base, user)
         self.family = alias
         self.transport = transport
+        self._log = Path(os.devnull)
 
     @property
     def path(self) -> Path:
@@ -151,7 +152,8 @@ class Ours(Place):
         self._vfs("--config", str(config), "mount", self.family, str(self.path), "--transport", self.transport)
         call(lambda: os.stat(self.path), self.user)
         self.mount_seconds = time.perf_counter() - start
-        self.pid = self._record()["pid"]
+        record = self._record()
+        self.pid, self._log = record["pid"], Path(record["log"])
 
     def stop(self) -> None:
         """`vfs unmount`; by force where that fails, and WorkError."""
@@ -163,6 +165,7 @@ class Ours(Place):
                 with contextlib.suppress(ProcessLookupError):
                     os.kill(self.pid, signal.SIGKILL)
             raise
+        self._log.unlink(missing_ok=True)  # of a daemon that went well
 
     def _vfs(self, *words: str) -> None:
         """`vfs WORDS` by the place's user; WorkError with what it says."""
