@@ -119,7 +119,7 @@ class Ours(Place):
         super().__init__(f"{alias}/{transport}{who}", title, base, user)
         self.family = alias
         self.transport = transport
-        self._log = Path(os.devnull)
+        self._log: Path | None = None
 
     @property
     def path(self) -> Path:
@@ -165,7 +165,8 @@ class Ours(Place):
                 with contextlib.suppress(ProcessLookupError):
                     os.kill(self.pid, signal.SIGKILL)
             raise
-        self._log.unlink(missing_ok=True)  # of a daemon that went well
+        if self._log is not None:
+            self._log.unlink(missing_ok=True)  # of a daemon that went well
 
     def _vfs(self, *words: str) -> None:
         """`vfs WORDS` by the place's user; WorkError with what it says."""
