@@ -6,7 +6,7 @@ from __future__ import annotations
 
 import pytest
 from inprocess import STORAGES, Script
-from places import TRANSPORTS
+from places import IS_ROOT, TRANSPORTS
 
 pytestmark = [
     pytest.mark.mount,
@@ -123,6 +123,8 @@ with mounted(storage, {BELIEVED}) as path:
 
 @in_place
 def test_an_open_file_grows_and_shrinks(over_kernel: Script, storage: str) -> None:
+    if not IS_ROOT and storage == STORAGES["files"]:
+        pytest.skip("an open local file tells nobody what is written to it; root's kernel reads it itself")
     over_kernel(f"""
 storage = {storage}
 storage.save("file", ContentFile(b"begin"))
