@@ -87,8 +87,9 @@ class Change(NamedTuple):
 
     "write" is a change of the bytes through an open file, `name` being what the file was opened as. It may have another
     name by now, or none, so `identity` says which it is, as `Entry.identity` does; "attributes" have it where they
-    were set through an open file. Only storages tell of these whose contents nobody can change without them, in memory:
-    local files are written by anybody, so who needs to know of that asks the system.
+    were set through an open file. Only those storages tell of these whose files are open in place: memory, and local
+    files that were opened since somebody subscribed. Where `link()` adds a name to a file, or `unlink()` takes one, its
+    other names show a change as well, so those tell which it is, too.
     """
 
     action: str

@@ -13,6 +13,7 @@ import stat
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from datetime import UTC, datetime
+from functools import partial
 from typing import Any
 
 from storage.conf import setting_changed, settings
@@ -160,11 +161,18 @@ class FileSystemStorage(LocalTree):
     def _open(self, name: str, mode: str = "rb") -> File:
         located = self._located(name)
         path, opener = self._beneath.path(located), self._opener(located)
+        tell = partial(self._told, name) if self._subscriptions else None
         if mode in _BARE_MODES:
-            return LocalFile(_bare(opener(path, os.O_RDWR if "+" in mode else os.O_RDONLY), mode, path), opener=opener)
+            raw = _bare(opener(path, os.O_RDWR if "+" in mode else os.O_RDONLY), mode, path)
+            return LocalFile(raw, opener=opener, tell=tell if "+" in mode else None)
         # With the size of the buffer given open() need not ask whether it is a terminal.
         stream = open(path, mode, io.DEFAULT_BUFFER_SIZE, opener=opener)
-        return LocalFile(stream, opener=opener)
+        return LocalFile(stream, opener=opener, tell=tell if stream.writable() else None)
+
+    def _told(self, name: str, action: str, fd: int) -> None:
+        """Tell the subscribers of a change through an open file."""
+        status = os.fstat(fd)
+        self._changed(action, name, identity=(status.st_dev, status.st_ino))
 
     def _opener(self, plain: str) -> Opener:
         """How the builtin open() is to open an entry: below the location, and without waiting for anybody.

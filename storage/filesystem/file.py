@@ -15,6 +15,8 @@ from storage.posix import entry_of_stat, set_attributes_of_fd
 from storage.syscalls import fallocate
 
 Opener = Callable[[str, int], int]
+Tell = Callable[[str, int], None]
+"""Tells what was done, as `Change` calls it, to the file with that descriptor."""
 
 
 class LocalFile(File):
@@ -24,8 +26,10 @@ class LocalFile(File):
     position. It goes on working when the file's name was removed or given to another.
     """
 
-    def __init__(self, file: Any, name: str | None = None, opener: Opener | None = None) -> None:
-        """Wrap `file`; `opener` is how the builtin open() is to open the file's path again.
+    def __init__(
+        self, file: Any, name: str | None = None, opener: Opener | None = None, tell: Tell | None = None
+    ) -> None:
+        """Wrap `file`; `opener` is how the builtin open() is to open the file's path again, `tell` hears of changes.
 
         An `io.FileIO` gets a buffer when its cursor is used for the first time: who reads by position needs none.
         """
@@ -36,6 +40,7 @@ class LocalFile(File):
         else:
             super().__init__(file, name)
         self._opener = opener
+        self._tell = tell
 
     @cached_property
     def file(self) -> Any:
@@ -53,8 +58,15 @@ class LocalFile(File):
         """Close the file."""
         if self._is_bare():
             self._raw.close()
-        else:
-            super().close()
+            return
+        if not self.closed and self.file.writable():
+            self.flush()
+        super().close()
+
+    def flush(self) -> None:
+        """Bring what was written at the cursor to the disk's cache, where others see it."""
+        self.file.flush()
+        self._told("write")
 
     def content_fd(self, *, mappable: bool = True) -> int | None:
         """The descriptor whose bytes are this file's content, nothing buffered; None for one of a subclass that is not.
@@ -108,6 +120,7 @@ class LocalFile(File):
             while written < len(rest):
                 written += os.pwrite(fd, rest[written:], offset + written)
         self._forget_size()
+        self._told("write")
         return written
 
     def truncate(self, size: int | None = None) -> int:
@@ -115,6 +128,7 @@ class LocalFile(File):
         size = self.tell() if size is None else size
         os.ftruncate(self._flushed(unread=True), size)
         self._forget_size()
+        self._told("write")
         return size
 
     def sync(self) -> None:
@@ -142,11 +156,13 @@ class LocalFile(File):
         """Change what is given: the owner, then the mode, then the times."""
         fd = self._flushed()  # or the times would change again
         set_attributes_of_fd(fd, mode=mode, uid=uid, gid=gid, atime_ns=atime_ns, mtime_ns=mtime_ns)
+        self._told("attributes")
 
     def allocate(self, mode: int, offset: int, length: int) -> None:
         """Make room for a range, or give it back, by fallocate(2); NotImplementedError for a mode it does not have."""
         fallocate(self._flushed(unread=True), mode, offset, length)
         self._forget_size()
+        self._told("write")
 
     def seek_data(self, offset: int) -> int:
         """Where the first data at or behind `offset` begin; OSError (ENXIO) when none follow."""
@@ -165,7 +181,12 @@ class LocalFile(File):
             raise NotImplementedError(f"{target!r} is no local file")
         copied = extents.copy_range(self._flushed(), offset, target._flushed(unread=True), target_offset, size)
         target._forget_size()
+        target._told("write")
         return copied
+
+    def _told(self, action: str) -> None:
+        if self._tell is not None:
+            self._tell(action, self.fileno() if not self._is_bare() else self._raw.fileno())
 
     def _flushed(self, *, unread: bool = False) -> int:
         """The descriptor, after what the cursor has written has gone to it; with `unread`, what was read ahead is

@@ -187,13 +187,14 @@ class LocalTree(StorageSettingsMixin, Storage):
         """Give the file `src` a second name; FileExistsError."""
         with self._beneath.place(self._plain(src)) as old, self._beneath.place(self._plain(dst)) as new:
             os.link(old.name, new.name, src_dir_fd=old.fd, dst_dir_fd=new.fd, follow_symlinks=False)
-        self._changed("save", dst)
+        self._changed("save", dst, identity=self.stat(dst).identity if self._subscriptions else None)
 
     def unlink(self, name: str) -> None:
         """Delete what is not a directory; FileNotFoundError, IsADirectoryError."""
         with self._beneath.place(self._plain(name)) as place:
+            status = os.lstat(place.name, dir_fd=place.fd) if self._subscriptions else None
             os.unlink(place.name, dir_fd=place.fd)
-        self._changed("delete", name)
+        self._changed("delete", name, identity=(status.st_dev, status.st_ino) if status is not None else None)
 
     def rmdir(self, name: str) -> None:
         """Remove an empty directory; DirectoryNotEmptyError, NotADirectoryError."""

@@ -72,7 +72,7 @@ class MemoryOperations(Storage):
     def link(self, src: str, dst: str) -> None:
         """Give the file `src` a second name; FileExistsError, PermissionError for a directory."""
         self._tree.link(src, dst)
-        self._changed("save", dst)
+        self._changed("save", dst, identity=self._tree.stat(dst).identity if self._subscriptions else None)
 
     def mknod(self, name: str, mode: int, rdev: int = 0, *, uid: int | None = None, gid: int | None = None) -> None:
         """Make an entry of the kind that the type bits of `mode` say: a file, FIFO, socket or device."""
@@ -81,8 +81,9 @@ class MemoryOperations(Storage):
 
     def unlink(self, name: str) -> None:
         """Remove a name of what is not a directory; FileNotFoundError, IsADirectoryError."""
+        identity = self._tree.stat(name).identity if self._subscriptions else None
         self._tree.unlink(name)
-        self._changed("delete", name)
+        self._changed("delete", name, identity=identity)
 
     def set_attributes(
         self,

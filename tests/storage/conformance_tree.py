@@ -194,7 +194,19 @@ class Telling:
             storage.delete("a")
             storage.unlink("dir/b")
         put(storage, "unheard")
-        assert told == [Change("save", "a"), Change("save", "dir/b"), Change("delete", "a"), Change("delete", "dir/b")]
+        wanted = [("save", "a"), ("save", "dir/b"), ("delete", "a"), ("delete", "dir/b")]
+        assert [(change.action, change.name) for change in told] == wanted
+
+    def test_a_name_more_or_less_tells_whose(self, storage: Storage, traits: Traits) -> None:
+        if not traits.native:
+            pytest.skip("it has no hard links")
+        put(storage, "a")
+        identity = storage.stat("a").identity
+        told: list[Change] = []
+        with storage.subscribe(told.append):
+            storage.link("a", "b")
+            storage.unlink("a")
+        assert told == [Change("save", "b", None, identity), Change("delete", "a", None, identity)]
 
     def test_changes_of_the_tree_are_told(self, storage: Storage, traits: Traits) -> None:
         told: list[Change] = []

@@ -26,7 +26,7 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     """Mark the tests that mount."""
     for item in items:
         where = item.callspec.params.get("place") if hasattr(item, "callspec") else None
-        if (where is not None and where.transport) or not _MOUNTS.isdisjoint(getattr(item, "fixturenames", ())):
+        if (isinstance(where, Where) and where.transport) or not _MOUNTS.isdisjoint(getattr(item, "fixturenames", ())):
             item.add_marker(pytest.mark.mount)
 
 

@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from storage import ContentFile, FileSystemStorage
+from storage import Change, ContentFile, FileSystemStorage
 from storage.filesystem import unnamed
 from storage.filesystem.file import LocalFile
 
@@ -162,3 +162,30 @@ def test_a_system_without_unnamed_files(storage: FileSystemStorage, monkeypatch:
     monkeypatch.setattr(unnamed, "_O_TMPFILE", 0)
     with pytest.raises(NotImplementedError):
         storage.tmpfile("")
+
+
+def test_changes_through_an_open_file_are_told(tmp_path: Path) -> None:
+    storage = FileSystemStorage(location=tmp_path)
+    storage.save("file", ContentFile(b"content"))
+    told: list[Change] = []
+    with storage.open("file", "r+b") as early, storage.subscribe(told.append):
+        early.pwrite(b"x", 0)
+        assert told == [], "it was opened before anybody wanted to know"
+        with storage.open("file", "r+b") as file, storage.open("file") as reading:
+            reading.read()
+            identity = storage.stat("file").identity
+            file.pwrite(b"more", 7)
+            file.truncate(5)
+            file.set_attributes(mode=0o600)
+            assert told == [
+                Change("write", "file", None, identity),
+                Change("write", "file", None, identity),
+                Change("attributes", "file", None, identity),
+            ]
+            told.clear()
+            storage.rename("file", "moved")
+            told.clear()
+            file.seek(0)
+            file.write(b"at the cursor")
+        assert told[-1] == Change("write", "file", None, identity)
+        assert (tmp_path / "moved").read_bytes() == b"at the cursor"
