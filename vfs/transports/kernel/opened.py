@@ -94,6 +94,14 @@ class OpenModes:
             mode.handles += 1
             if handle.writable and handle.readable:
                 mode.is_mappable = mode.backing != NO_FILE
+        try:
+            return self._opened(handle, mode)
+        except BaseException:
+            self.release(handle)
+            raise
+
+    def _opened(self, handle: Handle, mode: _Mode) -> Opened:
+        file = handle.file
         flags = 0 if handle.writable and not isinstance(file, InPlaceFile) else _NOFLUSH
         if mode.backing:
             return Opened(flags | _PASSTHROUGH, mode.backing, None)

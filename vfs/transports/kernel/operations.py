@@ -6,8 +6,6 @@ own. What a method raises, the session's guard turns into an errno.
 
 from __future__ import annotations
 
-import errno
-import itertools
 import os
 import time
 from collections.abc import Callable
@@ -17,29 +15,18 @@ from vfs.attributes import Attributes
 from vfs.openfile import Handle
 from vfs.transports.kernel import protocol
 from vfs.transports.kernel.directory import OpenDirectory
-from vfs.transports.kernel.notifications import content_read, inode_changed
-from vfs.transports.kernel.opened import NO_FILE, OpenModes
+from vfs.transports.kernel.handles import Handles
+from vfs.transports.kernel.opened import OpenModes
 from vfs.transports.kernel.protocol import Fattr, Opcode
+from vfs.transports.kernel.replies import SECOND, Replies, sized, statfs
 from vfs.transports.kernel.request import Request, stale
 from vfs.tree import Node
 
 if TYPE_CHECKING:
     from vfs.filesystem import FileSystem
 
-BLOCK_SIZE = 4096
-"""Bytes in a block of statfs, and the size of transfers that stat(2) recommends."""
-SECOND = 10**9
 _MODES = 0o7777
 _SETATTR_ANSWER = Fattr.MODE | Fattr.UID | Fattr.GID | Fattr.SIZE | Fattr.ATIME | Fattr.MTIME
-
-
-class Timeouts:
-    """For how long the kernel may believe what it was told, in seconds and ns."""
-
-    def __init__(self, entry: float, attributes: float) -> None:
-        """Names for `entry` seconds, attributes for `attributes`."""
-        self.entry, self.entry_ns = divmod(int(entry * SECOND), SECOND)
-        self.attributes, self.attributes_ns = divmod(int(attributes * SECOND), SECOND)
 
 
 class Operations:
@@ -49,7 +36,7 @@ class Operations:
         self,
         filesystem: FileSystem,
         modes: OpenModes,
-        timeouts: Timeouts,
+        replies: Replies,
         notify: Callable[[bytes], None],
         *,
         xattrs: bool,
@@ -59,15 +46,11 @@ class Operations:
         `notify` sends a message to the kernel, one that does not wait there for anything.
         """
         self.filesystem = filesystem
-        self.notify = notify
-        self.modes = modes
-        self.timeouts = timeouts
+        self.handles = Handles(filesystem, modes, notify)
+        self._modes = modes
+        self._replies = replies
         self._nodes = filesystem.tree.by_ino
         self._root = filesystem.root
-        self._handles: dict[int, Handle] = {}
-        self._directories: dict[int, OpenDirectory] = {}
-        self._numbers = itertools.count(1)
-        self._missing = protocol.ENTRY_OUT.pack(0, 0, timeouts.entry, 0, timeouts.entry_ns, 0, *(0,) * 16)
         self.table = self._table(xattrs)
 
     def _table(self, xattrs: bool) -> dict[int, Callable[[Request], bytes]]:
@@ -129,31 +112,11 @@ class Operations:
         """The number of `node`."""
         return protocol.ROOT if node is self._root else node.ino
 
-    def _handle(self, number: int) -> Handle:
-        try:
-            return self._handles[number]
-        except KeyError:
-            raise stale() from None
+    def _entry(self, node: Node, shown: Attributes) -> bytes:
+        return self._replies.entry(self.nodeid(node), shown, believed=self.handles.is_believed(node))
 
-    def _entry(self, node: Node, attributes: Attributes) -> bytes:
-        timeouts = self.timeouts
-        return protocol.ENTRY_OUT.pack(
-            self.nodeid(node),
-            0,
-            timeouts.entry,
-            *self._valid(node, timeouts),
-            *packed(attributes),
-        )
-
-    def _attributes(self, node: Node, attributes: Attributes) -> bytes:
-        seconds, _, ns = self._valid(node, self.timeouts)
-        return protocol.ATTR_OUT.pack(seconds, ns, 0, *packed(attributes))
-
-    def _valid(self, node: Node, timeouts: Timeouts) -> tuple[int, int, int]:
-        """Seconds that attributes are good for, and the ns of name and attributes."""
-        if node.file is not None and self.modes.is_mappable(node.file):
-            return 0, timeouts.entry_ns, 0
-        return timeouts.attributes, timeouts.entry_ns, timeouts.attributes_ns
+    def _attributes(self, node: Node, shown: Attributes) -> bytes:
+        return self._replies.attributes(shown, believed=self.handles.is_believed(node))
 
     # -- names
 
@@ -162,15 +125,15 @@ class Operations:
         try:
             return self._entry(*self.filesystem.lookup(self.node(request.nodeid), request.name()))
         except FileNotFoundError:
-            if not self.timeouts.entry and not self.timeouts.entry_ns:
+            if not self._replies.missing:
                 raise
-            return self._missing
+            return self._replies.missing
 
     def forget(self, nodeid: int, count: int) -> None:
         """The kernel takes back `count` lookups of a node."""
         node = self._nodes.get(nodeid)
         if node is not None and nodeid != protocol.ROOT:
-            self.modes.forget(node)
+            self._modes.forget(node)
             self.filesystem.forget(node, count)
 
     def symlink(self, request: Request) -> bytes:
@@ -235,29 +198,7 @@ class Operations:
         """The same with the time of birth, where it is known."""
         node = self.node(request.nodeid)
         shown = self.filesystem.getattr(node)
-        seconds, _, ns = self._valid(node, self.timeouts)
-        times = (shown.atime_ns, shown.btime_ns or 0, shown.ctime_ns, shown.mtime_ns)
-        return protocol.STATX_OUT.pack(
-            seconds,
-            ns,
-            0,
-            protocol.STATX_BASIC | (protocol.STATX_BTIME if shown.btime_ns is not None else 0),
-            BLOCK_SIZE,
-            0,
-            shown.nlink,
-            shown.uid,
-            shown.gid,
-            shown.mode,
-            shown.ino,
-            shown.size,
-            shown.blocks,
-            0,
-            *(part for value in times for part in (*divmod(value, SECOND), 0)),
-            os.major(shown.rdev),
-            os.minor(shown.rdev),
-            0,
-            0,
-        )
+        return self._replies.statx(shown, believed=self.handles.is_believed(node))
 
     def setattr(self, request: Request) -> bytes:
         """Change what `valid` names of mode, owner, size and times."""
@@ -284,57 +225,50 @@ class Operations:
         """Open a file that is known."""
         flags, _ = request.read(protocol.OPEN_IN)
         handle = self.filesystem.open(self.node(request.nodeid), flags, request.caller)
-        reply = self._opened(handle, request.nodeid)
-        if self.modes.is_mappable(handle.file):
-            self.notify(inode_changed(request.nodeid, content=False))
-        return reply
+        return self.handles.open(handle, request.nodeid)
 
     def create(self, request: Request) -> bytes:
         """Make and open a file."""
         flags, mode, _umask, _ = request.read(protocol.CREATE_IN)
         parent = self.node(request.nodeid)
-        node, attributes, handle = self.filesystem.create(parent, request.name(16), mode, flags, request.caller)
-        entry = self._entry(node, attributes)  # of which nothing is mapped yet
-        return entry + self._opened(handle)
+        return self._created(*self.filesystem.create(parent, request.name(16), mode, flags, request.caller))
 
     def tmpfile(self, request: Request) -> bytes:
         """Make and open a file without a name."""
         flags, mode, _umask, _ = request.read(protocol.CREATE_IN)
-        node, attributes, handle = self.filesystem.tmpfile(self.node(request.nodeid), mode, flags, request.caller)
-        opened = self._opened(handle)
-        return self._entry(node, attributes) + opened
+        return self._created(*self.filesystem.tmpfile(self.node(request.nodeid), mode, flags, request.caller))
 
-    def _opened(self, handle: Handle, nodeid: int = 0) -> bytes:
-        flags, backing, content = self.modes.open(handle)
-        if content:
-            self.notify(content_read(nodeid, content))
-        number = next(self._numbers)
-        self._handles[number] = handle
-        return protocol.OPEN_OUT.pack(number, flags, backing)
+    def _created(self, node: Node, shown: Attributes, handle: Handle) -> bytes:
+        entry = self._entry(node, shown)  # of which nothing is mapped yet
+        try:
+            return entry + self.handles.open(handle)
+        except BaseException:
+            self.filesystem.forget(node)
+            raise
 
     def read(self, request: Request) -> bytes:
         """Bytes from an offset; fewer only at the end."""
         number, offset, size, *_ = request.read(protocol.READ_IN)
-        return self.filesystem.read(self._handle(number), size, offset)
+        return self.filesystem.read(self.handles.file(number), size, offset)
 
     def write(self, request: Request) -> bytes:
         """Bytes to an offset."""
         number, offset, size, flags, *_ = request.read(protocol.WRITE_IN)
         data = request.rest(protocol.WRITE_IN.size)[:size]
         mapped = bool(flags & protocol.WRITE_CACHE)
-        written = self.filesystem.write(self._handle(number), data, offset, mapped=mapped)
+        written = self.filesystem.write(self.handles.file(number), data, offset, mapped=mapped)
         return protocol.WRITE_OUT.pack(written, 0)
 
     def flush(self, request: Request) -> bytes:
         """A descriptor was closed."""
         number, *_ = request.read(protocol.FLUSH_IN)
-        self.filesystem.flush(self._handle(number), request.caller)
+        self.filesystem.flush(self.handles.file(number), request.caller)
         return b""
 
     def release(self, request: Request) -> bytes:
         """The last descriptor of an open file was closed; nobody waits for it."""
         number, *_ = request.read(protocol.RELEASE_IN)
-        self.close(number)
+        self.handles.close(number)
         return b""
 
     def only_lets_go(self, request: Request) -> bool:
@@ -342,28 +276,14 @@ class Operations:
 
         It must not be overtaken by the next open: that is to see what the storage has by then.
         """
-        if request.opcode != Opcode.RELEASE:
+        if request.opcode != Opcode.RELEASE or request.length < protocol.IN_HEADER.size + protocol.RELEASE_IN.size:
             return False
-        handle = self._handles.get(request.read(protocol.RELEASE_IN)[0])
-        if handle is None:
-            return True
-        file = handle.file
-        if file.handles > 1 or file.dirty or not file.lock.acquire(blocking=False):
-            return False
-        file.lock.release()
-        return True
-
-    def close(self, number: int) -> None:
-        """Give up the handle of that number."""
-        handle = self._handles.pop(number, None)
-        if handle is not None:
-            self.modes.release(handle)
-            self.filesystem.release(handle)
+        return self.handles.has_nothing_to_store(request.read(protocol.RELEASE_IN)[0])
 
     def fsync(self, request: Request) -> bytes:
         """Bring a file to the storage."""
         number, *_ = request.read(protocol.FSYNC_IN)
-        self.filesystem.fsync(self._handle(number))
+        self.filesystem.fsync(self.handles.file(number))
         return b""
 
     def fsyncdir(self, request: Request) -> bytes:
@@ -373,13 +293,13 @@ class Operations:
     def fallocate(self, request: Request) -> bytes:
         """Room for bytes, or holes in their place."""
         number, offset, length, mode, _ = request.read(protocol.FALLOCATE_IN)
-        self.filesystem.allocate(self._handle(number), mode, offset, length)
+        self.filesystem.allocate(self.handles.file(number), mode, offset, length)
         return b""
 
     def lseek(self, request: Request) -> bytes:
         """Where data or a hole begins."""
         number, offset, whence, _ = request.read(protocol.LSEEK_IN)
-        return protocol.LSEEK_OUT.pack(self.filesystem.seek(self._handle(number), offset, whence))
+        return protocol.LSEEK_OUT.pack(self.filesystem.seek(self.handles.file(number), offset, whence))
 
     def copy_file_range(self, request: Request) -> bytes:
         """Copy between two open files; the reply of this one has room for 32 bits."""
@@ -392,54 +312,41 @@ class Operations:
     def _copy(self, request: Request, most: int) -> int:
         source, offset, _, target, target_offset, size, _ = request.read(protocol.COPY_FILE_RANGE_IN)
         return self.filesystem.copy_range(
-            self._handle(source), offset, self._handle(target), target_offset, min(size, most)
+            self.handles.file(source), offset, self.handles.file(target), target_offset, min(size, most)
         )
 
     # -- directories
 
     def opendir(self, request: Request) -> bytes:
         """Open a directory; its listing is made when it is read."""
-        number = next(self._numbers)
-        self._directories[number] = OpenDirectory(self.filesystem, self.node(request.nodeid))
-        return protocol.OPEN_OUT.pack(number, 0, NO_FILE)
+        return self.handles.open_directory(self.node(request.nodeid))
 
     def readdir(self, request: Request) -> bytes:
         """Names, types and inode numbers from an offset."""
         number, offset, size, *_ = request.read(protocol.READ_IN)
-        return self._directories[number].names(offset, size)
+        return self.handles.directory(number).names(offset, size)
 
     def readdirplus(self, request: Request) -> bytes:
         """The same, with what a lookup of each would answer."""
         number, offset, size, *_ = request.read(protocol.READ_IN)
-        return self._directories[number].entries(offset, size, self._entry)
+        return self.handles.directory(number).entries(offset, size, self._entry)
 
     def releasedir(self, request: Request) -> bytes:
         """A directory was closed."""
         number, *_ = request.read(protocol.RELEASE_IN)
-        self._directories.pop(number, None)
+        self.handles.close_directory(number)
         return b""
 
     # -- the whole
 
     def statfs(self, request: Request) -> bytes:
         """How full the storage is."""
-        usage = self.filesystem.statfs()
-        free = usage.free // BLOCK_SIZE
-        return protocol.STATFS_OUT.pack(
-            usage.total // BLOCK_SIZE,
-            free,
-            free,
-            usage.files or 0,
-            usage.files_free or 0,
-            BLOCK_SIZE,
-            self.filesystem.storage.name_max,
-            BLOCK_SIZE,
-        )
+        return statfs(self.filesystem.statfs(), self.filesystem.storage.name_max)
 
     def getxattr(self, request: Request) -> bytes:
         """An extended attribute, or how long it is."""
         size, _ = request.read(protocol.GETXATTR_IN)
-        return _sized(self.filesystem.getxattr(self.node(request.nodeid), request.name(8)), size)
+        return sized(self.filesystem.getxattr(self.node(request.nodeid), request.name(8)), size)
 
     def setxattr(self, request: Request) -> bytes:
         """Set an extended attribute: its name, then the value."""
@@ -452,7 +359,7 @@ class Operations:
         """The names of the extended attributes, or how long they are together."""
         size, _ = request.read(protocol.GETXATTR_IN)
         names = self.filesystem.listxattr(self.node(request.nodeid))
-        return _sized(b"".join(os.fsencode(name) + b"\0" for name in names), size)
+        return sized(b"".join(os.fsencode(name) + b"\0" for name in names), size)
 
     def removexattr(self, request: Request) -> bytes:
         """Remove an extended attribute."""
@@ -469,20 +376,14 @@ class Operations:
             for offset in OpenDirectory.offsets(body):
                 self._forget_entry(body, offset)
         elif opcode == Opcode.OPENDIR:
-            self._directories.pop(protocol.OPEN_OUT.unpack_from(body)[0], None)
+            self.handles.close_directory(protocol.OPEN_OUT.unpack_from(body)[0])
         elif opcode in _OPENS:
-            self.close(protocol.OPEN_OUT.unpack_from(body, len(body) - protocol.OPEN_OUT.size)[0])
+            self.handles.close(protocol.OPEN_OUT.unpack_from(body, len(body) - protocol.OPEN_OUT.size)[0])
 
     def _forget_entry(self, body: bytes, offset: int) -> None:
         nodeid, *_ = protocol.ENTRY_OUT.unpack_from(body, offset)
         if nodeid:
             self.forget(nodeid, 1)
-
-    def close_all(self) -> None:
-        """The mount is gone, and with it whoever had a file open."""
-        for number in list(self._handles):
-            self.close(number)
-        self._directories.clear()
 
 
 _OPENS = frozenset({Opcode.OPEN, Opcode.CREATE, Opcode.TMPFILE})
@@ -491,39 +392,5 @@ _ENTRIES = frozenset(
 )
 
 
-def packed(shown: Attributes) -> tuple[int, ...]:
-    """Attributes as the fields that end ENTRY_OUT and ATTR_OUT."""
-    atime, atime_ns = divmod(shown.atime_ns, SECOND)
-    mtime, mtime_ns = divmod(shown.mtime_ns, SECOND)
-    ctime, ctime_ns = divmod(shown.ctime_ns, SECOND)
-    return (
-        shown.ino,
-        shown.size,
-        shown.blocks,
-        atime,
-        mtime,
-        ctime,
-        atime_ns,
-        mtime_ns,
-        ctime_ns,
-        shown.mode,
-        shown.nlink,
-        shown.uid,
-        shown.gid,
-        shown.rdev & 0xFFFF_FFFF,
-        BLOCK_SIZE,
-        0,
-    )
-
-
 def _time(value: int, now: int, given: int, is_now: int) -> int | None:
     return now if is_now else value if given else None
-
-
-def _sized(data: bytes, size: int) -> bytes:
-    """An attribute's bytes, or for a `size` of 0 their number; OSError (ERANGE) where they are more."""
-    if not size:
-        return protocol.GETXATTR_OUT.pack(len(data), 0)
-    if len(data) > size:
-        raise OSError(errno.ERANGE, os.strerror(errno.ERANGE))
-    return data

@@ -11,9 +11,8 @@ Later. Nobody waits for a RELEASE or a FORGET. Where all is answered here, and a
 kept until nothing else is waiting, which is while the process that got the last reply has yet to run: their time costs
 nobody anything.
 
-Interrupts. The kernel tells when a waiting process got a signal. One that kills it, or by which somebody wants it back,
-lets it go with EINTR; the work goes on, and what its reply would have handed out (a counted lookup, a handle) is taken
-back. A signal that programs get in passing (SIGCHLD, Go's SIGURG) must not make their calls fail.
+Interrupts. A process that was interrupted may be let go (vfs.transports.kernel.interrupts): it gets EINTR, the work
+goes on, and what its reply would have handed out (a counted lookup, a handle) is taken back.
 """
 
 from __future__ import annotations
@@ -21,7 +20,6 @@ from __future__ import annotations
 import errno
 import logging
 import os
-import signal
 import threading
 from collections import deque
 from pathlib import Path
@@ -30,11 +28,13 @@ from typing import TYPE_CHECKING
 from vfs.options import MountOptions
 from vfs.transports.base import MountError, Transport
 from vfs.transports.kernel import device, protocol
+from vfs.transports.kernel.interrupts import wants_back
 from vfs.transports.kernel.notifications import Notifier
 from vfs.transports.kernel.opened import OpenModes
-from vfs.transports.kernel.operations import Operations, Timeouts
+from vfs.transports.kernel.operations import Operations
 from vfs.transports.kernel.pool import Pool
 from vfs.transports.kernel.protocol import IN_HEADER, OUT_HEADER, Init, Opcode
+from vfs.transports.kernel.replies import Replies
 from vfs.transports.kernel.request import Request
 from vfs.transports.kernel.waiting import Waiting
 
@@ -87,18 +87,6 @@ _INIT, _READ, _WRITE = int(Opcode.INIT), int(Opcode.READ), int(Opcode.WRITE)
 _LATER = frozenset({Opcode.RELEASE, Opcode.FORGET, Opcode.BATCH_FORGET})
 _SLOW = frozenset({Opcode.FSYNC, Opcode.FALLOCATE, Opcode.COPY_FILE_RANGE, Opcode.COPY_FILE_RANGE_64})
 _NO_REPLY = frozenset({Opcode.FORGET, Opcode.BATCH_FORGET, Opcode.INTERRUPT, Opcode.DESTROY})
-_IN_PASSING = {
-    signal.SIGCHLD,
-    signal.SIGURG,
-    signal.SIGWINCH,
-    signal.SIGCONT,
-    signal.SIGIO,
-    signal.SIGPROF,
-    signal.SIGVTALRM,
-}
-"""Signals that no process dies of by default, or that programs get all the time."""
-_BY_SOMEBODY = {signal.SIGINT, signal.SIGTERM, signal.SIGHUP, signal.SIGQUIT}
-"""Signals by which somebody wants a process back, though it catches them. Others interrupt no call of a local disk."""
 
 
 class KernelTransport(Transport):
@@ -116,7 +104,7 @@ class KernelTransport(Transport):
         self._on_disk = bool(filesystem.tree.device)
         self._puts_off = not self._pools_all and filesystem.contents.in_place
         self._modes = OpenModes(on_disk=self._on_disk)
-        self._operations = Operations(filesystem, self._modes, self._timeouts(), self._notify, xattrs=options.xattr)
+        self._operations = Operations(filesystem, self._modes, self._replies(), self._notify, xattrs=options.xattr)
         self._pool = Pool(THREADS, self._answer_from_pool)
         self._buffers: list[bytearray] = []
         self._later: deque[Request] = deque()
@@ -125,12 +113,12 @@ class KernelTransport(Transport):
         self._lock = threading.Lock()
         self._notifier: Notifier | None = None
 
-    def _timeouts(self) -> Timeouts:
+    def _replies(self) -> Replies:
         options = self.options
         # The program may change a backend that is not ours by its own object, of which nobody is told.
         own = LONG if self._is_private() else 0.0 if self.shared and self.filesystem.storage.blocking else 1.0
         entry = own if options.entry_timeout is None else options.entry_timeout
-        return Timeouts(entry, own if options.attr_timeout is None else options.attr_timeout)
+        return Replies(entry, own if options.attr_timeout is None else options.attr_timeout)
 
     def _is_private(self) -> bool:
         """Whether nobody changes the storage but this process: what is in memory, or told of its changes."""
@@ -153,7 +141,7 @@ class KernelTransport(Transport):
                 self._take(request)
         finally:
             self._pool.close()
-            self._operations.close_all()
+            self._operations.handles.close_all()
             if self._notifier is not None:
                 self._notifier.stop()
             self.leave()
@@ -320,7 +308,7 @@ class KernelTransport(Transport):
         """Let the process go that waits for the request `unique`, if that is what its signal is for."""
         with self._lock:
             request = self._pending.get(unique)
-            if request is None or not _wants_back(request.pid):
+            if request is None or not wants_back(request.pid):
                 return
             del self._pending[unique]
         self._send(request, errno.EINTR, b"")
@@ -360,25 +348,3 @@ class KernelTransport(Transport):
             depth,
             0,
         )
-
-
-def _wants_back(thread: int) -> bool:
-    """Whether a signal waits for that thread which its process dies of, or by which somebody wants it back.
-
-    One that cannot be looked at (another namespace's, or gone) is let go.
-    """
-    masks = dict.fromkeys(("SigPnd", "ShdPnd", "SigBlk", "SigIgn", "SigCgt"), 0)
-    try:
-        with open(f"/proc/{thread}/status", encoding="utf-8", errors="replace") as status:
-            for line in status:
-                name, _, value = line.partition(":")
-                if name in masks:
-                    masks[name] = int(value, 16)
-    except OSError:
-        return True
-    pending = (masks["SigPnd"] | masks["ShdPnd"]) & ~masks["SigBlk"] & ~masks["SigIgn"]
-    return bool(pending & ~masks["SigCgt"] & ~_mask(_IN_PASSING) or pending & _mask(_BY_SOMEBODY))
-
-
-def _mask(signals: set[signal.Signals]) -> int:
-    return sum(1 << (number - 1) for number in signals)

@@ -19,7 +19,7 @@ from gates import Gate
 from kernel import filesystem_of
 
 from vfs.options import MountOptions
-from vfs.transports.kernel import device, protocol, session
+from vfs.transports.kernel import device, interrupts, protocol, session
 from vfs.transports.kernel.protocol import Init, Opcode
 from vfs.transports.kernel.session import KernelTransport
 
@@ -193,10 +193,11 @@ def test_a_request_of_another_length_than_it_says(talk: Talk) -> None:
     assert_goes_on(conversation)
 
 
+@pytest.mark.parametrize("kind", ["memory", "objects"])
 @pytest.mark.parametrize("opcode", sorted(set(Opcode) - {Opcode.INIT, Opcode.FSYNCDIR, Opcode.STATFS}))
-def test_a_request_without_its_structure(talk: Talk, opcode: Opcode) -> None:
+def test_a_request_without_its_structure(talk: Talk, opcode: Opcode, kind: str) -> None:
     """An error of its own, or for a number that is not known; never silence, but for what takes no reply."""
-    conversation = talk(xattr=True)
+    conversation = talk(kind, xattr=True)
     if opcode in {Opcode.FORGET, Opcode.BATCH_FORGET, Opcode.INTERRUPT, Opcode.DESTROY}:
         conversation.send(opcode)
     elif opcode not in {Opcode.GETATTR, Opcode.STATX, Opcode.OPENDIR}:  # which need none of it
@@ -222,7 +223,9 @@ def test_a_node_that_is_not_known(talk: Talk, opcode: Opcode) -> None:
     assert talk().ask(opcode, bytes(16), 404).error == "ESTALE"
 
 
-@pytest.mark.parametrize("opcode", [Opcode.READ, Opcode.WRITE, Opcode.FSYNC, Opcode.FLUSH, Opcode.LSEEK])
+@pytest.mark.parametrize(
+    "opcode", [Opcode.READ, Opcode.WRITE, Opcode.FSYNC, Opcode.FLUSH, Opcode.LSEEK, Opcode.READDIR, Opcode.READDIRPLUS]
+)
 def test_a_handle_that_is_not_known(talk: Talk, opcode: Opcode) -> None:
     assert talk().ask(opcode, struct.pack("=Q", 404) + bytes(56)).error == "ESTALE"
 
@@ -291,7 +294,27 @@ def test_a_reply_that_nobody_waits_for_leaks_nothing(
     filesystem = conversation.transport.filesystem
     assert [node for node in filesystem.tree.nodes() if node.lookups and node is not filesystem.root] == []
     assert filesystem.open_files() == 0
-    assert not conversation.transport._operations._directories
+    assert len(conversation.transport._operations.handles) == 0
+
+
+@pytest.mark.parametrize("opcode", [Opcode.OPEN, Opcode.CREATE])
+def test_an_open_that_fails_late_leaks_nothing(talk: Talk, monkeypatch: pytest.MonkeyPatch, opcode: Opcode) -> None:
+    conversation = talk()
+    filesystem = conversation.transport.filesystem
+    filesystem.storage.replace("there", _content(b"1"))
+    nodeid = conversation.lookup("there")
+
+    def failing(handle: object) -> None:
+        raise OSError(errno.EMFILE, os.strerror(errno.EMFILE))
+
+    monkeypatch.setattr(conversation.transport._modes, "open", failing)
+    if opcode is Opcode.OPEN:
+        assert conversation.ask(opcode, protocol.OPEN_IN.pack(os.O_RDONLY, 0), nodeid).error == "EMFILE"
+    else:
+        body = protocol.CREATE_IN.pack(os.O_RDWR, 0o100644, 0, 0) + b"new\0"
+        assert conversation.ask(opcode, body).error == "EMFILE"
+    assert filesystem.open_files() == 0
+    assert [node.ino for node in filesystem.tree.nodes() if node.lookups and node is not filesystem.root] == [nodeid]
 
 
 def test_a_listing_with_nodes_that_nobody_takes_leaks_none(talk: Talk, refuse: Callable[[int], Refusing]) -> None:
@@ -346,7 +369,7 @@ def _pending_signal(monkeypatch: pytest.MonkeyPatch, tmp_path: Path, *signals: s
 
     mask = sum(1 << (number - 1) for number in signals)
     (tmp_path / "status").write_text(f"Name:\tcat\nSigPnd:\t{mask:016x}\nShdPnd:\t{0:016x}\nSigCgt:\t{_CAUGHT:016x}\n")
-    monkeypatch.setattr(session, "open", opened, raising=False)
+    monkeypatch.setattr(interrupts, "open", opened, raising=False)
 
 
 def test_an_interrupted_process_is_let_go_at_once(talk: Talk, monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
@@ -394,7 +417,7 @@ def test_a_device_that_is_closed_ends_the_loop_and_lets_go_of_everything(talk: T
     descriptor = conversation.transport._descriptor
     conversation.end()
     assert conversation.transport.filesystem.open_files() == 0
-    assert conversation.transport._operations._directories == {}
+    assert len(conversation.transport._operations.handles) == 0
     with pytest.raises(OSError, match="Bad file descriptor"):
         os.fstat(descriptor)
 
