@@ -22,6 +22,8 @@ _NO_ENTRY = bytes(ENTRY_OUT.size)
 """A lookup that was not made: the kernel makes it itself when it needs it."""
 _DIRECTORY_TYPE = 4
 """DT_DIR."""
+_FIRST = 3
+"""The offset behind the first entry of the snapshot, before which are the directory and the one above."""
 _FILL = [bytes(-length % 8) for length in range(8)]
 """What fills a name up to the 8 bytes by which entries are aligned, by its length modulo 8."""
 
@@ -40,13 +42,13 @@ class OpenDirectory:
         """The entries from `offset` on without attributes, as many as `size` bytes hold."""
         pieces = self._above(offset)
         room = size - sum(map(len, pieces))
-        first = max(offset - 2, 0)
-        for place, found in enumerate(self._found[first:], first + 3):
+        for place in range(max(offset - 2, 0), len(self._found)):
+            found = self._found[place]
             name = os.fsencode(found.name)
             room -= padded(DIRENT.size + len(name))
             if room < 0:
                 break
-            pieces.append(_dirent(name, found.ino, place, found.kind.value >> 12))
+            pieces.append(_dirent(name, found.ino, place + _FIRST, found.kind.value >> 12))
         return b"".join(pieces)
 
     def entries(self, offset: int, size: int, entry: Callable[[Node, Attributes], bytes]) -> bytes:
@@ -57,21 +59,23 @@ class OpenDirectory:
         """
         pieces = [piece for line in self._above(offset) for piece in (_NO_ENTRY, line)]
         room = size - sum(map(len, pieces))
-        first = max(offset - 2, 0)
         adopt, node = self._filesystem.adopt, self._node
-        for place, found in enumerate(self._found[first:], first + 3):
+        for place in range(max(offset - 2, 0), len(self._found)):
+            found = self._found[place]
             name = os.fsencode(found.name)
-            room -= ENTRY_OUT.size + padded(DIRENT.size + len(name))
-            if room < 0:
+            needed = ENTRY_OUT.size + padded(DIRENT.size + len(name))
+            if needed > room:
                 break
             if self._is_dear():
-                pieces += (_NO_ENTRY, _dirent(name, found.ino, place, found.kind.value >> 12))
+                room -= needed
+                pieces += (_NO_ENTRY, _dirent(name, found.ino, place + _FIRST, found.kind.value >> 12))
                 continue
             try:
                 child, shown = adopt(node, found)
-            except FileNotFoundError:
+            except FileNotFoundError:  # and takes no room: a reply without any entry would be the end of the listing
                 continue
-            pieces += (entry(child, shown), _dirent(name, shown.ino, place, shown.mode >> 12))
+            room -= needed
+            pieces += (entry(child, shown), _dirent(name, shown.ino, place + _FIRST, shown.mode >> 12))
         return b"".join(pieces)
 
     @staticmethod

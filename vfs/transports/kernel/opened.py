@@ -110,7 +110,7 @@ class OpenModes:
             return Opened(flags, NO_FILE, None)
         if self._is_cached(handle.node):
             return Opened(flags | _KEEP_CACHE, NO_FILE, None)
-        if self._device is not None and mode.handles == 1 and isinstance(file, InPlaceFile):
+        if not self._on_disk and mode.handles == 1 and isinstance(file, InPlaceFile):
             content = file.read(SMALL, 0)
             if len(content) < SMALL:
                 return Opened(flags | _KEEP_CACHE, NO_FILE, content)

@@ -330,6 +330,22 @@ def test_a_listing_with_nodes_that_nobody_takes_leaks_none(talk: Talk, refuse: C
     assert [node for node in tree.nodes() if node.lookups and node is not tree.root] == []
 
 
+def test_what_has_gone_since_the_listing_began_is_left_out_and_ends_nothing(talk: Talk) -> None:
+    conversation = talk()
+    storage = conversation.transport.filesystem.storage
+    for number in range(100):
+        storage.replace(f"file{number:03}", _content(b"1"))
+    handle = protocol.OPEN_OUT.unpack(conversation.ask(Opcode.OPENDIR, protocol.OPEN_IN.pack(0, 0)).body)[0]
+
+    def listed(offset: int) -> bytes:
+        return conversation.ask(Opcode.READDIRPLUS, protocol.READ_IN.pack(handle, offset, 1000, 0, 0, 0, 0)).body
+
+    assert b"file000" in listed(0)
+    for number in range(90):
+        conversation.ask(Opcode.UNLINK, f"file{number:03}".encode() + b"\0")
+    assert b"file090" in listed(12)
+
+
 def test_a_reply_that_the_kernel_does_not_understand_frees_who_waits(
     talk: Talk, refuse: Callable[[int], Refusing], caplog: pytest.LogCaptureFixture
 ) -> None:
