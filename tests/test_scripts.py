@@ -278,14 +278,21 @@ def test_apt_fails(checkout: Checkout) -> None:
     assert line.startswith("test: apt-get can't install libfuse2t64 rsync: E: Unable to locate package rsync (")
 
 
+BUILD = "make gcc binutils fio unzip"
+"""What each system calls alike."""
+
+
 @pytest.mark.parametrize(
     ("manager", "named"),
     [
-        ("dnf", ": dnf install python3 fuse-libs fuse git rsync sqlite vim attr ShellCheck"),
-        ("pacman", ": pacman -S python fuse2 git rsync sqlite vim attr shellcheck"),
-        ("apk", ": apk add python3 fuse git rsync sqlite vim attr shellcheck"),
-        ("brew", ": brew install python macfuse git rsync sqlite vim shellcheck"),
-        ("none", f": python{PYTHON_VERSION}-venv libfuse2 fuse3 git rsync sqlite3 vim attr shellcheck (as Debian"),
+        ("dnf", f": dnf install python3 fuse fuse-libs git rsync sqlite vim {BUILD} attr ShellCheck"),
+        ("pacman", f": pacman -S python fuse2 git rsync sqlite vim {BUILD} attr shellcheck"),
+        ("apk", f": apk add python3 fuse git rsync sqlite vim {BUILD} attr shellcheck"),
+        ("brew", f": brew install python macfuse git rsync sqlite vim {BUILD} shellcheck"),
+        (
+            "none",
+            f": python{PYTHON_VERSION}-venv fuse3 libfuse2 git rsync sqlite3 vim {BUILD} attr shellcheck (as Debian",
+        ),
     ],
 )
 def test_other_systems_are_told_what_to_install(checkout: Checkout, manager: str, named: str) -> None:
