@@ -29,6 +29,7 @@ Options of the mount (-o), separated by commas:
                          what df shows of a storage that does not know its own
   xattr                  offer extended attributes
   threads, nothreads     serve requests in several threads, or in one
+  nospin                 never wait awake for the next request
 What fstab has besides (defaults, noauto, _netdev, ...) is ignored.
 
 \b
@@ -46,7 +47,11 @@ Examples:
     "-o", "options", metavar="OPTIONS", multiple=True, help="Options of the mount, as below; may be repeated."
 )
 @click.option(
-    "--transport", type=click.Choice(NAMES), default="auto", show_default=True, help="What speaks to the kernel."
+    "--transport",
+    type=click.Choice(NAMES),
+    default="auto",
+    show_default=True,
+    help="What speaks to the kernel: its own protocol (Linux), or libfuse 2. auto is the first where there is one.",
 )
 def command(alias: str, mountpoint: Path, foreground: bool, options: tuple[str, ...], transport: str) -> None:
     """Show the storage ALIAS as the directory MOUNTPOINT, which must be there and empty.
