@@ -26,11 +26,20 @@ class Pool:
         """The numbers of its threads."""
 
     def submit(self, job: Any) -> None:
-        """Have `job` done by the next thread that is free. Called by one thread only."""
+        """Have `job` done by the next thread that is free. Called by one thread only.
+
+        Where the system has no thread left it waits for one of those there are, or is done here and now.
+        """
         if not self._idle.acquire(blocking=False) and len(self._threads) < self._size:
             thread = threading.Thread(target=self._run, name=f"vfs-request-{len(self._threads)}", daemon=True)
-            self._threads.append(thread)
-            thread.start()
+            try:
+                thread.start()
+            except RuntimeError:
+                if not self._threads:
+                    self._work(job)
+                    return
+            else:
+                self._threads.append(thread)
         self._jobs.put(job)
 
     def close(self) -> None:

@@ -16,13 +16,17 @@ _BODY = IN_HEADER.size
 class Request:
     """A request in a buffer, whose first `length` bytes are its own."""
 
-    __slots__ = ("buffer", "gid", "length", "nodeid", "opcode", "pid", "uid", "unique")
+    __slots__ = ("buffer", "claimed", "gid", "length", "nodeid", "opcode", "pid", "uid", "unique")
 
     def __init__(self, buffer: bytearray, length: int) -> None:
         """Over `buffer`, which must hold a header; what follows it is looked at when it is asked for."""
         self.buffer = buffer
         self.length = length
-        _, self.opcode, self.unique, self.nodeid, self.uid, self.gid, self.pid, _, _ = IN_HEADER.unpack_from(buffer)
+        self.claimed: int
+        """The length that the header says."""
+        self.claimed, self.opcode, self.unique, self.nodeid, self.uid, self.gid, self.pid, _, _ = IN_HEADER.unpack_from(
+            buffer
+        )
 
     @property
     def caller(self) -> Caller:

@@ -191,7 +191,7 @@ class KernelTransport(Transport):
             logger.error("a request of %d bytes was dropped: it has no header", length)
             return None
         request = Request(buffer, length)
-        if IN_HEADER.unpack_from(buffer)[0] != length:
+        if request.claimed != length:
             logger.error("a request %d of %d bytes says that it is of another length", request.opcode, length)
             if request.opcode not in _NO_REPLY:
                 self._send(request, errno.EIO, b"")
