@@ -53,8 +53,9 @@ LATER = 64
 """How many requests that nobody waits for are put off at most."""
 MAX_BACKGROUND = 128
 """How many of those, and of reads ahead, the kernel has in flight: more than are put off."""
-LARGE = 1 << 17
-"""Bytes of a read or write of a file on disk that the reader does not wait for."""
+LARGE = 1 << 18
+"""Bytes of a read or write of a file on disk that the reader does not wait for: more than the kernel reads ahead at
+once where nobody may tell it to."""
 JOINED = 4096
 """Bytes of a reply from which on it is not copied to its header."""
 LONG = 60.0
