@@ -85,7 +85,7 @@ def test_as_nobody(folder: Path, group: str) -> None:
         [
             "unshare",
             "--mount",
-            "--propagation=private",
+            "--propagation=slave",  # what others unmount meanwhile must not live on here
             "sh",
             "-c",
             script,
