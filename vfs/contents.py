@@ -45,6 +45,8 @@ class Contents:
         write = flags & os.O_ACCMODE != os.O_RDONLY or bool(flags & os.O_TRUNC)
         while True:
             file = node.file or self._load(node, write)
+            if file is None:
+                continue
             if write and isinstance(file, InPlaceFile) and not file.writable:
                 file.reopen(self._stored_file(node, "r+b"))
             with file.lock:
@@ -233,12 +235,18 @@ class Contents:
 
     # -- loading
 
-    def _load(self, node: Node, write: bool) -> OpenFile:
-        if not self.in_place:
-            known = node.entry  # from before the opening, so that what is read is no older
+    def _load(self, node: Node, write: bool) -> OpenFile | None:
+        """The content of `node`, as the storage has it; None if the mount has stored another meanwhile."""
+        if self.in_place:
+            return self._adopt(node, InPlaceFile(node, self._stored_file(node, "r+b" if write else "rb"), write))
+        asked, known = node.changes, node.entry  # from before the opening, so that what is read is no older
+        try:
             source = self._stored_file(node, "rb")
-            return self._adopt(node, SpooledFile(node, self.storage, self.spool.open(), source, known))
-        return self._adopt(node, InPlaceFile(node, self._stored_file(node, "r+b" if write else "rb"), write))
+        except FileNotFoundError:
+            if node.file is None and node.changes == asked:
+                raise
+            return None  # while a storage replaces an object, there is none at some moments
+        return self._adopt(node, SpooledFile(node, self.storage, self.spool.open(), source, known), asked)
 
     def _stored_file(self, node: Node, mode: str) -> File:
         """The storage's file for `node`, which is checked to be the same as the node's when the storage can tell.
@@ -255,13 +263,16 @@ class Contents:
             raise OSError(errno.ESTALE, os.strerror(errno.ESTALE), path)
         return file
 
-    def _adopt(self, node: Node, file: OpenFile) -> OpenFile:
-        """Make `file` the content of `node`, unless somebody was quicker; whichever it is."""
+    def _adopt(self, node: Node, file: OpenFile, asked: int | None = None) -> OpenFile | None:
+        """Make `file` the content of `node`, unless somebody was quicker; whichever it is.
+
+        None if it is of no use, for `node` has been changed since it was `asked` for.
+        """
         with self.tree.lock:
-            if node.file is None:
+            quicker = node.file
+            if quicker is None and asked in (None, node.changes):
                 node.file = file
                 return file
-            quicker = node.file
         file.close()
         return quicker
 

@@ -460,6 +460,35 @@ class TestRaces:
             making.result(SOON)
         assert (spooled.listdir(""), spooled.get("new")) == (["new"], b"1")
 
+    def test_what_was_stored_while_the_file_was_opened_is_what_the_open_sees(
+        self, spooled: Verbs, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        spooled.put("f", b"old")
+        gate = Gate.at(monkeypatch, spooled.filesystem.storage, "open", after=True)
+        late = Verbs(spooled.filesystem)
+        opening = start(late.open, "f", os.O_RDWR)
+        gate.wait()
+        spooled.put("f", b"newer")
+        gate.open()
+        fd = opening.result(SOON)
+        assert late.read(fd, 99, 0) == b"newer"
+        late.close(fd)
+
+    def test_an_object_that_is_being_replaced_is_not_missing_to_an_open(
+        self, spooled: Verbs, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        spooled.put("f", b"old")
+        storage = spooled.filesystem.storage
+        real = storage.open
+
+        def opened_in_between(name: str, mode: str = "rb") -> Any:
+            monkeypatch.setattr(storage, "open", real)
+            spooled.put("f", b"newer")  # at some moment of which there was none
+            raise FileNotFoundError(errno.ENOENT, os.strerror(errno.ENOENT), name)
+
+        monkeypatch.setattr(storage, "open", opened_in_between)
+        assert spooled.get("f") == b"newer"
+
     def test_opens_and_closes_of_one_file_by_many_threads(self, verbs: Verbs) -> None:
         """The last close lets go of the content while others open it: each sees all that was closed before."""
         verbs.put("f", b"0" * 8)

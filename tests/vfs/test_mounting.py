@@ -120,7 +120,7 @@ def test_without_libfuse_the_package_is_named(tmp_path: Path) -> None:
         "from vfs.cli import main; sys.exit(main())"
     )
     done = subprocess.run(
-        [sys.executable, "-c", script, "mount", "memory", str(server.mountpoint)],
+        [sys.executable, "-c", script, "mount", "--transport", "fusepy", "memory", str(server.mountpoint)],
         env=server.environment,
         capture_output=True,
         text=True,
