@@ -112,7 +112,7 @@ def test_pip_installs_a_package_into_an_environment(place: Place, tmp_path: Path
     )
     run([sys.executable, "-m", "venv", place / "venv"], place.path, timeout=80)
     python = place / "venv" / "bin" / "python"
-    pip: list[str | Path] = [python, "-m", "pip", "--disable-pip-version-check", "-q"]
+    pip: list[str | Path] = [python, "-I", "-m", "pip", "--disable-pip-version-check", "-q"]  # without PYTHONPATH
     run([*pip, "install", "--no-index", "--no-build-isolation", tmp_path / "package"], place.path)
     assert run([python, "-c", "import made; made.main()"], "/") == "installed\n"
     assert run([place / "venv" / "bin" / "made"], "/") == "installed\n"

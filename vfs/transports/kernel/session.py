@@ -86,6 +86,8 @@ class _Names(dict[int, str]):
 _NAMES = _Names({int(opcode): opcode.name.lower() for opcode in Opcode})
 _INIT, _READ, _WRITE = int(Opcode.INIT), int(Opcode.READ), int(Opcode.WRITE)
 _LATER = frozenset({Opcode.RELEASE, Opcode.FORGET, Opcode.BATCH_FORGET})
+_AFTER_ALL = frozenset({Opcode.UNLINK, Opcode.RENAME, Opcode.RENAME2, Opcode.SETATTR, Opcode.STATFS})
+"""What a file that was closed before makes a difference to: its room is to be free again at once."""
 _SLOW = frozenset({Opcode.FSYNC, Opcode.FALLOCATE, Opcode.COPY_FILE_RANGE, Opcode.COPY_FILE_RANGE_64})
 _NO_REPLY = frozenset({Opcode.FORGET, Opcode.BATCH_FORGET, Opcode.INTERRUPT, Opcode.DESTROY})
 
@@ -205,7 +207,11 @@ class KernelTransport(Transport):
         if opcode in _LATER and self._puts_off and len(self._later) < LATER:
             self._buffers.append(request.detach())
             self._later.append(request)
-        elif opcode in _NO_REPLY or opcode == _INIT or not self._may_wait(request):
+            return
+        if opcode in _AFTER_ALL:
+            while self._later:
+                self._deal_with(self._later.popleft())
+        if opcode in _NO_REPLY or opcode == _INIT or not self._may_wait(request):
             self._deal_with(request)
             self._buffers.append(request.buffer)
         else:
