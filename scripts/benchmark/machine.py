@@ -60,4 +60,6 @@ def _first_line(program: str) -> str | None:
         done = subprocess.run([program, "--version"], capture_output=True, text=True, timeout=10, check=False)
     except (OSError, subprocess.TimeoutExpired):
         return None
+    if done.returncode != 0:
+        return None
     return next((row for row in (done.stdout + done.stderr).splitlines() if "version" in row.lower()), None)
