@@ -122,8 +122,6 @@ class Fopen(enum.IntEnum):
 
 WRITE_CACHE = 1 << 0
 """In a WRITE: the kernel writes a page back, by whatever handle there is."""
-GETATTR_FH = 1 << 0
-"""In a GETATTR: `fh` is meant."""
 
 
 class Notify(enum.IntEnum):
@@ -158,7 +156,6 @@ FORGET_IN = _structure("Q", 8)
 FORGET_ONE = _structure("QQ", 16)
 BATCH_FORGET_IN = _structure("II", 8)
 GETATTR_IN = _structure("IIQ", 16)
-STATX_IN = _structure("IIQII", 24)
 SETATTR_IN = _structure("IIQQQqqqIIIIIIII", 88)
 """valid, -, fh, size, lock owner, atime, mtime, ctime, three times ns, mode, -, uid, gid, -."""
 MKNOD_IN = _structure("IIII", 16)
@@ -201,7 +198,6 @@ STATX_OUT = _structure("QII16x" + "IIQIIIHxxQQQQ" + 4 * _STATX_TIME + "IIII112x"
 mask of attributes; atime, btime, ctime, mtime (seconds, ns, -); rdev and dev, major and minor each."""
 OPEN_OUT = _structure(_OPEN, 16)
 """fh, open flags, backing id."""
-CREATE_OUT = _structure(_ENTRY + _OPEN, 144)
 WRITE_OUT = _structure("II", 8)
 STATFS_OUT = _structure("QQQQQIII28x", 80)
 """Blocks, free ones, those for everybody; files, free ones; block size, longest name, fragment size."""
@@ -210,13 +206,6 @@ LSEEK_OUT = _structure("Q", 8)
 COPY_FILE_RANGE_OUT = _structure("Q", 8)
 DIRENT = _structure("QQII", 24)
 """ino, offset of the next entry, length of the name, type; the name follows, filled up to 8 bytes."""
-
-# Whole replies of the commonest kinds, so that one call packs them
-ENTRY_REPLY = _structure(_HEADER + _ENTRY, 144)
-ATTR_REPLY = _structure(_HEADER + "QII" + _ATTR, 120)
-OPEN_REPLY = _structure(_HEADER + _OPEN, 32)
-CREATE_REPLY = _structure(_HEADER + _ENTRY + _OPEN, 160)
-DIRENTPLUS = _structure(_ENTRY + "QQII", 152)
 
 # Notifications
 INVAL_INODE_OUT = _structure("Qqq", 24)
