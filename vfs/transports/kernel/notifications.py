@@ -8,11 +8,10 @@ serving threads change themselves came from the kernel, which knows.
 
 from __future__ import annotations
 
-import logging
 import os
 import queue
 import threading
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from typing import TYPE_CHECKING
 
 from storage.entry import Change
@@ -23,8 +22,6 @@ from vfs.tree import Node
 if TYPE_CHECKING:
     from vfs.filesystem import FileSystem
 
-logger = logging.getLogger("vfs")
-
 SENT_SECONDS = 1.0
 """How long a change waits until the kernel knows of it."""
 
@@ -32,9 +29,19 @@ SENT_SECONDS = 1.0
 class Notifier:
     """Sends what the subscribers of a storage are told to the kernel."""
 
-    def __init__(self, descriptor: int, filesystem: FileSystem, serving: set[int]) -> None:
-        """On the device `descriptor`; what the threads with the numbers `serving` change is known already."""
-        self._descriptor = descriptor
+    def __init__(
+        self,
+        send: Callable[[bytes], None],
+        nodeid: Callable[[Node], int],
+        filesystem: FileSystem,
+        serving: set[int],
+    ) -> None:
+        """By way of `send`, with the kernel's numbers of nodes.
+
+        What the threads with the numbers `serving` change is known already.
+        """
+        self._send = send
+        self._nodeid = nodeid
         self._filesystem = filesystem
         self._serving = serving
         self._waiting: queue.SimpleQueue[tuple[list[bytes], threading.Event] | None] = queue.SimpleQueue()
@@ -93,19 +100,11 @@ class Notifier:
         head = protocol.INVAL_ENTRY_OUT.pack(self._nodeid(directory), len(leaf), 0)
         return _message(Notify.INVAL_ENTRY, head + leaf + b"\0")
 
-    def _nodeid(self, node: Node) -> int:
-        return protocol.ROOT if node is self._filesystem.root else node.ino
-
     def _send_all(self) -> None:
         while (work := self._waiting.get()) is not None:
             messages, sent = work
             for message in messages:
-                try:
-                    os.write(self._descriptor, message)
-                except FileNotFoundError:
-                    continue  # the kernel has no such inode or name: just as well
-                except OSError as error:
-                    logger.debug("the kernel took no notification: %s", error)
+                self._send(message)
             sent.set()
 
 

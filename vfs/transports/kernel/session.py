@@ -2,7 +2,7 @@
 
 One thread reads requests. Those that cannot wait for anything it answers itself, and hands the rest to a pool, so that
 one slow request holds up no other: all requests of a storage that may wait for a network; else those that bring
-content to a disk, and large reads and writes there. FORGET and INTERRUPT are dealt with at once.
+content to a disk, and large reads and writes there. An INTERRUPT is dealt with at once.
 
 Waiting. In a virtual machine most of a small request's time is the wake-up of the sleeping reader, so after a reply
 the reader looks for the next request for a while before it sleeps (vfs.transports.kernel.waiting).
@@ -289,7 +289,9 @@ class KernelTransport(Transport):
     def _notify(self, message: bytes) -> None:
         try:
             os.write(self._descriptor, message)
-        except OSError as error:  # the kernel has no such inode, or is gone
+        except FileNotFoundError:
+            return  # the kernel has no such inode or name: just as well
+        except OSError as error:
             logger.debug("the kernel took no notification: %s", error)
 
     # -- what has no verb
@@ -338,7 +340,7 @@ class KernelTransport(Transport):
             depth = device.stack_depth(self.filesystem.tree.device)
             self._modes.offer(self._descriptor)
         if self.shared:
-            self._notifier = Notifier(self._descriptor, self.filesystem, self._pool.idents)
+            self._notifier = Notifier(self._notify, self._operations.nodeid, self.filesystem, self._pool.idents)
         self.ready.set()
         return protocol.INIT_OUT.pack(
             protocol.MAJOR,
