@@ -59,10 +59,13 @@ class DirectoryEntry:
         node = self._node or self._listing.directory.children.get(self.name)
         return self._listing.policy.attributes(self._entry, self.ino, node.kept if node is not None else None)
 
+    @property
+    def is_current(self) -> bool:
+        """Whether the mount has changed nothing in the directory since it was listed."""
+        return self._listing.directory.changes == self._listing.changes
+
     def news(self) -> Entry | None:
         """The storage's entry if it may stand for a lookup: nothing has changed, and nothing is known of that name."""
-        listing = self._listing
-        directory = listing.directory
-        if self._node is not None or directory.changes != listing.changes or self.name in directory.children:
+        if self._node is not None or not self.is_current or self.name in self._listing.directory.children:
             return None
         return self._entry

@@ -36,7 +36,6 @@ class OpenDirectory:
         self._filesystem = filesystem
         self._node = node
         self._found: list[DirectoryEntry] = []
-        self._changes = 0
 
     def names(self, offset: int, size: int) -> bytes:
         """The entries from `offset` on without attributes, as many as `size` bytes hold."""
@@ -59,14 +58,14 @@ class OpenDirectory:
         """
         pieces = [piece for line in self._above(offset) for piece in (_NO_ENTRY, line)]
         room = size - sum(map(len, pieces))
-        adopt, node = self._filesystem.adopt, self._node
+        adopt, node, blocking = self._filesystem.adopt, self._node, self._filesystem.storage.blocking
         for place in range(max(offset - 2, 0), len(self._found)):
             found = self._found[place]
             name = os.fsencode(found.name)
             needed = ENTRY_OUT.size + padded(DIRENT.size + len(name))
             if needed > room:
                 break
-            if self._is_dear():
+            if blocking and not found.is_current:
                 room -= needed
                 pieces += (_NO_ENTRY, _dirent(name, found.ino, place + _FIRST, found.kind.value >> 12))
                 continue
@@ -87,15 +86,12 @@ class OpenDirectory:
             _, _, length, _ = DIRENT.unpack_from(body, offset + ENTRY_OUT.size)
             offset += ENTRY_OUT.size + padded(DIRENT.size + length)
 
-    def _is_dear(self) -> bool:
-        """Whether a lookup of what was listed may have to wait for the storage."""
-        return self._filesystem.storage.blocking and self._node.changes != self._changes
-
     def _above(self, offset: int) -> list[bytes]:
         """The lines of the directory and of the one above it, from `offset` on; at the beginning all is listed anew."""
         if offset == 0:
-            self._changes = self._node.changes
             self._found = self._filesystem.readdir(self._node)
+        elif offset > 1:
+            return []
         lines = (
             _dirent(b".", self._node.ino, 1, _DIRECTORY_TYPE),
             _dirent(b"..", self._filesystem.tree.above(self._node).ino, 2, _DIRECTORY_TYPE),
