@@ -82,8 +82,9 @@ class Contents:
         if self.in_place:
             with self.tree.reading(parent) as directory:
                 stored = self.storage.tmpfile(directory, mode=mode, uid=uid, gid=gid)
-            node = self.tree.add_nameless(stored.stat())
-            node.entry, node.file = stored.stat(), InPlaceFile(node, stored, writable=True)
+            entry = stored.stat()
+            node = self.tree.add_nameless(entry)
+            node.entry, node.file = entry, InPlaceFile(node, stored, writable=True)
         else:
             content, now = self.spool.open(), time.time_ns()
             entry = Entry("", Kind.FILE, 0, now, now, now, nlink=0)

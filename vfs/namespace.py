@@ -18,8 +18,8 @@ import errno
 import logging
 import os
 import time
-from collections.abc import Callable
-from contextlib import suppress
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager, suppress
 from typing import TYPE_CHECKING
 
 from storage.base import Storage
@@ -292,13 +292,9 @@ class Namespace:
 
         `content` makes the open file of a file, of which nobody must see the node without.
         """
-        if self.find_or_none(parent, name) is not None:
-            raise FileExistsError(errno.EEXIST, os.strerror(errno.EEXIST), name)
         now = time.time_ns()
         entry = Entry(name, kind, 0, now, now, now)
-        with self.tree.changing((parent,), (), ((parent, name),)), self.tree.lock:
-            if self.tree.child(parent, name) is not None:  # somebody was faster
-                raise FileExistsError(errno.EEXIST, os.strerror(errno.EEXIST), name)
+        with self._taking(parent, name):
             node = self.tree.attach(parent, name, entry)
             node.entry, node.virtual = entry, True
             self.keep(node, attributes)
@@ -316,16 +312,22 @@ class Namespace:
 
     def name_virtual(self, node: Node, parent: Node, name: str) -> None:
         """Give a node that lives in the mount alone its first name; FileExistsError."""
-        if self.find_or_none(parent, name) is not None:
-            raise FileExistsError(errno.EEXIST, os.strerror(errno.EEXIST), name)
-        with self.tree.changing((parent,), (), ((parent, name),)), self.tree.lock:
-            if self.tree.child(parent, name) is not None:  # somebody was faster
-                raise FileExistsError(errno.EEXIST, os.strerror(errno.EEXIST), name)
+        with self._taking(parent, name):
             self.tree.add_name(node, parent, name)
             if node.entry is not None:
                 node.entry = node.entry._replace(name=name, nlink=None)
             self.keep(node, {})
             self.changed(parent)
+
+    @contextmanager
+    def _taking(self, parent: Node, name: str) -> Iterator[None]:
+        """A block, with the tree's lock held, in which a name is free and nobody else takes it; FileExistsError."""
+        if self.find_or_none(parent, name) is not None:
+            raise FileExistsError(errno.EEXIST, os.strerror(errno.EEXIST), name)
+        with self.tree.changing((parent,), (), ((parent, name),)), self.tree.lock:
+            if self.tree.child(parent, name) is not None:  # somebody was faster
+                raise FileExistsError(errno.EEXIST, os.strerror(errno.EEXIST), name)
+            yield
 
     def stored(self, node: Node, entry: Entry) -> None:
         """`node` is in the storage now, as `entry`; the caller holds a lease on it."""

@@ -172,9 +172,7 @@ class Tree(Inodes):
                 node = self._new(entry.kind, key, f"{self.path(parent)}/{name}" if key is None else name)
             elif node.is_dir:
                 self._detach_all(node)  # a directory has one name: it was moved behind the mount's back
-            node.add_link(parent, name)
-            parent.children[name] = node
-            self._idle.pop(parent, None)
+            self._link(node, parent, name)
             return node
 
     def adopt(self, parent: Node, name: str, entry: Entry) -> Node | None:
@@ -206,9 +204,7 @@ class Tree(Inodes):
             if node is None:
                 return
             self._unlink(node, parent, name)
-            node.add_link(new_parent, new_name)
-            new_parent.children[new_name] = node
-            self._idle.pop(new_parent, None)
+            self._link(node, new_parent, new_name)
             if node.identity is None:
                 node.renumbered = True  # its inode number is a hash of the old name
             self._settle(parent)
@@ -238,9 +234,7 @@ class Tree(Inodes):
         """`parent`/`name` is the first name of `node`; what was known under that name has lost it."""
         with self.lock:
             self.detach(parent, name)
-            node.add_link(parent, name)
-            parent.children[name] = node
-            self._idle.pop(parent, None)
+            self._link(node, parent, name)
             if node.identity is None:
                 node.renumbered = True  # its number is not that of the name
             elif node.identity != node.ino:
@@ -299,6 +293,11 @@ class Tree(Inodes):
             return list(self.by_ino.values())
 
     # -- with the lock held
+
+    def _link(self, node: Node, parent: Node, name: str) -> None:
+        node.add_link(parent, name)
+        parent.children[name] = node
+        self._idle.pop(parent, None)
 
     def _unlink(self, node: Node, parent: Node, name: str) -> None:
         node.remove_link(parent, name)
