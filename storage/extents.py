@@ -10,6 +10,8 @@ import os
 import sys
 import threading
 
+from storage.ranges import size_behind
+
 _KERNEL_CHUNK = 2**30
 _CANNOT = frozenset({errno.EXDEV, errno.EINVAL, errno.ENOSYS, errno.EOPNOTSUPP, errno.EPERM})
 _cursors = threading.Lock()
@@ -19,7 +21,7 @@ def seek_data(fd: int, offset: int) -> int:
     """Where the first data at or behind `offset` begin; OSError (ENXIO) when none follow."""
     if sys.platform in ("linux", "darwin"):
         return _sought(fd, offset, os.SEEK_DATA)
-    _require_inside(fd, offset)
+    size_behind(offset, os.fstat(fd).st_size)
     return offset
 
 
@@ -27,7 +29,7 @@ def seek_hole(fd: int, offset: int) -> int:
     """Where the first hole at or behind `offset` begins, at the latest the end; OSError (ENXIO) behind the end."""
     if sys.platform in ("linux", "darwin"):
         return _sought(fd, offset, os.SEEK_HOLE)
-    return _require_inside(fd, offset)
+    return size_behind(offset, os.fstat(fd).st_size)
 
 
 def copy_range(source: int, offset: int, target: int, target_offset: int, size: int) -> int:
@@ -70,11 +72,3 @@ def _sought(fd: int, offset: int, whence: int) -> int:
             return os.lseek(fd, offset, whence)
         finally:
             os.lseek(fd, here, os.SEEK_SET)
-
-
-def _require_inside(fd: int, offset: int) -> int:
-    """The size; OSError (ENXIO) where `offset` is not inside the file."""
-    size = os.fstat(fd).st_size
-    if not 0 <= offset < size:
-        raise OSError(errno.ENXIO, os.strerror(errno.ENXIO))
-    return size

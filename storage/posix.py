@@ -12,6 +12,11 @@ _KIND_OF_TYPE = {kind.value: kind for kind in Kind}  # Kind(...) takes five time
 _HAS_BIRTH_TIME = hasattr(os.stat_result, "st_birthtime")
 
 
+def identity_of_stat(st: os.stat_result) -> tuple[int, int]:
+    """Device and inode number: what `Entry.identity` is of a local file."""
+    return st.st_dev, st.st_ino
+
+
 def entry_of_stat(name: str, st: os.stat_result, target: str | None = None) -> Entry:
     """The entry called `name` (one component) that a `stat` or `lstat` result describes.
 
@@ -32,7 +37,7 @@ def entry_of_stat(name: str, st: os.stat_result, target: str | None = None) -> E
         st.st_gid,
         st.st_nlink,
         st.st_rdev,
-        (st.st_dev, ino),
+        identity_of_stat(st),
         target,
         st.st_blocks,
     )

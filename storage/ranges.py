@@ -66,8 +66,11 @@ class RangesMixin:
         raise NotImplementedError(f"{self!r} cannot be given a name")
 
     def _size_behind(self, offset: int) -> int:
-        """The size; OSError (ENXIO) where `offset` is not inside the file."""
-        size = self.stat().size
-        if not 0 <= offset < size:
-            raise OSError(errno.ENXIO, os.strerror(errno.ENXIO))
-        return size
+        return size_behind(offset, self.stat().size)
+
+
+def size_behind(offset: int, size: int) -> int:
+    """The `size` of a file; OSError (ENXIO) where `offset` is not inside it, as lseek(2) has it for data and holes."""
+    if not 0 <= offset < size:
+        raise OSError(errno.ENXIO, os.strerror(errno.ENXIO))
+    return size

@@ -10,7 +10,7 @@ import errno
 import io
 import os
 import stat
-from collections.abc import Iterator
+from collections.abc import Hashable, Iterator
 from contextlib import contextmanager, suppress
 from datetime import UTC, datetime
 from functools import partial
@@ -169,10 +169,9 @@ class FileSystemStorage(LocalTree):
         stream = open(path, mode, io.DEFAULT_BUFFER_SIZE, opener=opener)
         return LocalFile(stream, opener=opener, tell=tell if stream.writable() else None)
 
-    def _told(self, name: str, action: str, fd: int) -> None:
+    def _told(self, name: str, action: str, identity: Hashable) -> None:
         """Tell the subscribers of a change through an open file."""
-        status = os.fstat(fd)
-        self._changed(action, name, identity=(status.st_dev, status.st_ino))
+        self._changed(action, name, identity=identity)
 
     def _opener(self, plain: str) -> Opener:
         """How the builtin open() is to open an entry: below the location, and without waiting for anybody.

@@ -4,19 +4,19 @@ from __future__ import annotations
 
 import io
 import os
-from collections.abc import Callable
+from collections.abc import Callable, Hashable
 from functools import cached_property
 from typing import Any, Self
 
 from storage import extents
 from storage.entry import Entry
 from storage.files import File, only_forwards
-from storage.posix import entry_of_stat, set_attributes_of_fd
+from storage.posix import entry_of_stat, identity_of_stat, set_attributes_of_fd
 from storage.syscalls import fallocate
 
 Opener = Callable[[str, int], int]
-Tell = Callable[[str, int], None]
-"""Tells what was done, as `Change` calls it, to the file with that descriptor."""
+Tell = Callable[[str, Hashable], None]
+"""Tells what was done, as `Change` calls it, to the file of that identity."""
 
 
 class LocalFile(File):
@@ -141,8 +141,7 @@ class LocalFile(File):
 
     def identity(self) -> tuple[int, int]:
         """Device and inode number."""
-        st = os.fstat(self._flushed())
-        return st.st_dev, st.st_ino
+        return identity_of_stat(os.fstat(self._flushed()))
 
     def set_attributes(
         self,
@@ -186,7 +185,7 @@ class LocalFile(File):
 
     def _told(self, action: str) -> None:
         if self._tell is not None:
-            self._tell(action, self.fileno() if not self._is_bare() else self._raw.fileno())
+            self._tell(action, self.identity())
 
     def _flushed(self, *, unread: bool = False) -> int:
         """The descriptor, after what the cursor has written has gone to it; with `unread`, what was read ahead is

@@ -34,7 +34,7 @@ from storage.filesystem.saving import (
 from storage.filesystem.unnamed import UnnamedFile, link_descriptor, open_unnamed
 from storage.mixins import StorageSettingsMixin
 from storage.names import split_name
-from storage.posix import entry_of_stat
+from storage.posix import entry_of_stat, identity_of_stat
 from storage.syscalls import renameat2, set_times
 
 _XATTRS = hasattr(os, "getxattr")
@@ -192,9 +192,9 @@ class LocalTree(StorageSettingsMixin, Storage):
     def unlink(self, name: str) -> None:
         """Delete what is not a directory; FileNotFoundError, IsADirectoryError."""
         with self._beneath.place(self._plain(name)) as place:
-            status = os.lstat(place.name, dir_fd=place.fd) if self._subscriptions else None
+            identity = identity_of_stat(place.stat()) if self._subscriptions else None
             os.unlink(place.name, dir_fd=place.fd)
-        self._changed("delete", name, identity=(status.st_dev, status.st_ino) if status is not None else None)
+        self._changed("delete", name, identity=identity)
 
     def rmdir(self, name: str) -> None:
         """Remove an empty directory; DirectoryNotEmptyError, NotADirectoryError."""

@@ -13,7 +13,7 @@ from storage import extents
 from storage.files import File
 from storage.memory.hold import Hold, closed
 from storage.memory.memfd import Memfd
-from storage.ranges import ALLOCATE_KEEP_SIZE, ALLOCATE_PUNCH_HOLE, ALLOCATE_ZERO_RANGE
+from storage.ranges import ALLOCATE_KEEP_SIZE, ALLOCATE_PUNCH_HOLE, ALLOCATE_ZERO_RANGE, size_behind
 
 _MODES = frozenset(
     {
@@ -92,6 +92,5 @@ class HeldRanges(Hold):
             backing = (self._inode or closed()).data
             if isinstance(backing, Memfd):
                 return os.lseek(backing.fd, offset, whence)  # the cursor of a memfd is nobody's
-            if not 0 <= offset < len(backing):
-                raise OSError(errno.ENXIO, os.strerror(errno.ENXIO))
-            return offset if whence == os.SEEK_DATA else len(backing)
+            size = size_behind(offset, len(backing))
+            return offset if whence == os.SEEK_DATA else size
