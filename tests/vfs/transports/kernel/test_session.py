@@ -8,7 +8,6 @@ import os
 import signal
 import struct
 import threading
-import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
@@ -17,21 +16,15 @@ import pytest
 from conversation import KERNEL_FLAGS, Conversation
 from gates import Gate
 from kernel import filesystem_of
+from places import soon
 
+from storage import ContentFile
 from vfs.options import MountOptions
 from vfs.transports.kernel import device, interrupts, protocol, session
 from vfs.transports.kernel.protocol import Init, Opcode
 from vfs.transports.kernel.session import KernelTransport
 
 Talk = Callable[..., Conversation]
-
-
-def until(holds: Callable[[], bool]) -> None:
-    """Wait for what happens soon, if nobody waits for it."""
-    deadline = time.monotonic() + 5
-    while not holds():
-        assert time.monotonic() < deadline, "it has not come to that"
-        time.sleep(0.001)
 
 
 @pytest.fixture
@@ -130,7 +123,7 @@ def test_lookups_are_counted_and_forgotten(talk: Talk) -> None:
     conversation.forget(nodeid)
     batch = protocol.BATCH_FORGET_IN.pack(2, 0) + protocol.FORGET_ONE.pack(nodeid, 1) + protocol.FORGET_ONE.pack(404, 9)
     conversation.send(Opcode.BATCH_FORGET, batch)
-    until(lambda: node.lookups == 0)
+    assert soon(lambda: node.lookups == 0)
 
 
 @pytest.mark.parametrize("kind", ["memory", "objects"])
@@ -144,7 +137,7 @@ def test_a_flood_of_what_nobody_waits_for_is_dealt_with(talk: Talk, kind: str) -
     for _ in range(many):
         conversation.forget(nodeid)
     assert conversation.lookup("file") == nodeid
-    until(lambda: conversation.transport.filesystem.tree.by_ino[nodeid].lookups == 2)
+    assert soon(lambda: conversation.transport.filesystem.tree.by_ino[nodeid].lookups == 2)
 
 
 def test_a_file_that_the_kernel_may_keep_in_its_cache(talk: Talk) -> None:
@@ -161,15 +154,9 @@ def test_a_file_that_the_kernel_may_keep_in_its_cache(talk: Talk) -> None:
         return int(flags)
 
     assert [opened() & protocol.Fopen.KEEP_CACHE for _ in range(2)] == [0, protocol.Fopen.KEEP_CACHE]
-    conversation.transport.filesystem.storage.replace("file", _content(b"other"))
+    conversation.transport.filesystem.storage.replace("file", ContentFile(b"other"))
     conversation.lookup("file")
     assert opened() & protocol.Fopen.KEEP_CACHE == 0
-
-
-def _content(data: bytes) -> Any:
-    from storage import ContentFile
-
-    return ContentFile(data)
 
 
 # -- what is wrong
@@ -286,7 +273,7 @@ def test_a_reply_that_nobody_waits_for_leaks_nothing(
     talk: Talk, refuse: Callable[[int], Refusing], opcode: Opcode, body: bytes
 ) -> None:
     conversation = talk()
-    conversation.transport.filesystem.storage.replace("there", _content(b"1"))
+    conversation.transport.filesystem.storage.replace("there", ContentFile(b"1"))
     refusing = refuse(errno.ENOENT)
     conversation.send(opcode, body)
     assert refusing.refused.wait(5)
@@ -301,7 +288,7 @@ def test_a_reply_that_nobody_waits_for_leaks_nothing(
 def test_an_open_that_fails_late_leaks_nothing(talk: Talk, monkeypatch: pytest.MonkeyPatch, opcode: Opcode) -> None:
     conversation = talk()
     filesystem = conversation.transport.filesystem
-    filesystem.storage.replace("there", _content(b"1"))
+    filesystem.storage.replace("there", ContentFile(b"1"))
     nodeid = conversation.lookup("there")
 
     def failing(handle: object) -> None:
@@ -320,7 +307,7 @@ def test_an_open_that_fails_late_leaks_nothing(talk: Talk, monkeypatch: pytest.M
 def test_a_listing_with_nodes_that_nobody_takes_leaks_none(talk: Talk, refuse: Callable[[int], Refusing]) -> None:
     conversation = talk()
     for number in range(5):
-        conversation.transport.filesystem.storage.replace(f"file{number}", _content(b"1"))
+        conversation.transport.filesystem.storage.replace(f"file{number}", ContentFile(b"1"))
     handle = protocol.OPEN_OUT.unpack(conversation.ask(Opcode.OPENDIR, protocol.OPEN_IN.pack(0, 0)).body)[0]
     refusing = refuse(errno.ENOENT)
     conversation.send(Opcode.READDIRPLUS, protocol.READ_IN.pack(handle, 0, 4096, 0, 0, 0, 0))
@@ -334,7 +321,7 @@ def test_what_has_gone_since_the_listing_began_is_left_out_and_ends_nothing(talk
     conversation = talk()
     storage = conversation.transport.filesystem.storage
     for number in range(100):
-        storage.replace(f"file{number:03}", _content(b"1"))
+        storage.replace(f"file{number:03}", ContentFile(b"1"))
     handle = protocol.OPEN_OUT.unpack(conversation.ask(Opcode.OPENDIR, protocol.OPEN_IN.pack(0, 0)).body)[0]
 
     def listed(offset: int) -> bytes:
@@ -361,8 +348,8 @@ def test_a_reply_that_the_kernel_does_not_understand_frees_who_waits(
 def test_a_slow_request_holds_up_no_other(talk: Talk, monkeypatch: pytest.MonkeyPatch) -> None:
     conversation = talk("objects")
     filesystem = conversation.transport.filesystem
-    filesystem.storage.replace("slow", _content(b"1"))
-    filesystem.storage.replace("quick", _content(b"2"))
+    filesystem.storage.replace("slow", ContentFile(b"1"))
+    filesystem.storage.replace("quick", ContentFile(b"2"))
     gate = Gate.at(monkeypatch, filesystem.storage, "stat")
     slow = conversation.send(Opcode.LOOKUP, b"slow\0")
     gate.wait()
@@ -391,7 +378,7 @@ def _pending_signal(monkeypatch: pytest.MonkeyPatch, tmp_path: Path, *signals: s
 def test_an_interrupted_process_is_let_go_at_once(talk: Talk, monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     conversation = talk("objects")
     filesystem = conversation.transport.filesystem
-    filesystem.storage.replace("slow", _content(b"1"))
+    filesystem.storage.replace("slow", ContentFile(b"1"))
     _pending_signal(monkeypatch, tmp_path, signal.SIGINT)
     gate = Gate.at(monkeypatch, filesystem.storage, "stat")
     slow = conversation.send(Opcode.LOOKUP, b"slow\0")
@@ -405,7 +392,7 @@ def test_an_interrupted_process_is_let_go_at_once(talk: Talk, monkeypatch: pytes
 
 def test_a_signal_in_passing_interrupts_nothing(talk: Talk, monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     conversation = talk("objects")
-    conversation.transport.filesystem.storage.replace("slow", _content(b"1"))
+    conversation.transport.filesystem.storage.replace("slow", ContentFile(b"1"))
     _pending_signal(monkeypatch, tmp_path, signal.SIGCHLD, signal.SIGURG, signal.SIGUSR1)  # the last has a handler
     gate = Gate.at(monkeypatch, conversation.transport.filesystem.storage, "stat")
     slow = conversation.send(Opcode.LOOKUP, b"slow\0")
