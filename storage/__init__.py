@@ -51,6 +51,8 @@ if TYPE_CHECKING:
     from storage.move import file_move_safe as file_move_safe
     from storage.names import get_valid_filename as get_valid_filename, validate_file_name as validate_file_name
     from storage.remote.django import DjangoStorage as DjangoStorage, adapt as adapt
+    from storage.remote.fsspec import FsspecStorage as FsspecStorage
+    from storage.remote.opendal import OpenDALStorage as OpenDALStorage
     from storage.temp import NamedTemporaryFile as NamedTemporaryFile, gettempdir as gettempdir
 
 __distribution__ = "storage-vfs"
@@ -78,6 +80,8 @@ _NAMES_OF = {
     "move": ("file_move_safe",),
     "names": ("get_valid_filename", "validate_file_name"),
     "remote.django": ("DjangoStorage", "adapt"),
+    "remote.fsspec": ("FsspecStorage",),
+    "remote.opendal": ("OpenDALStorage",),
     "temp": ("NamedTemporaryFile", "gettempdir"),
 }
 _MODULE_OF = {name: module for module, names in _NAMES_OF.items() for name in names}

@@ -1,4 +1,8 @@
-"""From the dotted path in BACKEND to an object: which class is meant, and what is missing when it cannot be had."""
+"""From what BACKEND says to an object: which class is meant, and what is missing when it cannot be had.
+
+It is the dotted path of a class, or a name without a dot that an installed package has published for one of its own, as
+an entry point of the group `storage.backends`.
+"""
 
 from __future__ import annotations
 
@@ -11,6 +15,9 @@ from importlib import import_module
 from typing import Any
 
 from storage.exceptions import ImproperlyConfigured, InvalidStorageError
+
+PUBLISHED = "storage.backends"
+"""The group of entry points in which packages publish backends."""
 
 _OWN_CLASSES = {
     "FileSystemStorage": ("storage.filesystem", "django.core.files.storage.filesystem"),
@@ -28,7 +35,7 @@ _INSTALL = {
     "libcloud": "'django-storages[libcloud]'",
     "paramiko": "'django-storages[sftp]'",
     "opendal": "opendal",
-    "fsspec": "fsspec",
+    "fsspec": "'storage-vfs[fsspec]'",
 }
 """What pip installs, by the top-level module that was missed."""
 
@@ -50,22 +57,37 @@ def create(backend: str, options: Mapping[str, Any]) -> Any:
 
 
 def import_backend(backend: str) -> Any:
-    """The class that a dotted path names; InvalidStorageError with the package to install, where that is known.
+    """The class that BACKEND means; InvalidStorageError with the package to install, where that is known.
 
     Django's own two backends are ours, unless this process has a Django with settings of its own.
     """
-    own = _own_path(backend)
+    path = backend if "." in backend else _published(backend)
+    own = _own_path(path)
     if own is None or _django_has_settings():
-        own = backend
+        own = path
     try:
-        if own == backend:
-            _give_django_settings(backend)
-        return _import_string(own)
+        if own == path:
+            _give_django_settings(path)
+        return import_string(own)
     except Exception as error:
         # A package may hide an import that failed in it behind an error of its own.
         if not isinstance(error, ImportError) and not _is_improperly_configured(error):
             raise
         raise InvalidStorageError(f"Could not find backend {backend!r}: {error}{_install_hint(error)}") from error
+
+
+def _published(name: str) -> str:
+    """The dotted path of the class that a package has published under this name."""
+    from importlib.metadata import entry_points  # slow, and most settings have paths
+
+    published = {point.name: point.value for point in entry_points(group=PUBLISHED)}
+    if name not in published:
+        names = ", ".join(map(repr, sorted(published))) or "none"
+        raise InvalidStorageError(
+            f"Could not find backend {name!r}: give the dotted path of a class, or a name that an installed package "
+            f"has published (there are {names})"
+        )
+    return published[name].replace(":", ".")
 
 
 def _own_path(backend: str) -> str | None:
@@ -79,23 +101,28 @@ def _django_has_settings() -> bool:
     """Whether Django is here and set up by others: by a project, or by the program."""
     if importlib.util.find_spec("django") is None:
         return False
+    if os.environ.get("DJANGO_SETTINGS_MODULE"):
+        return True
     conf = sys.modules.get("django.conf")
-    return bool(os.environ.get("DJANGO_SETTINGS_MODULE")) or (conf is not None and conf.settings.configured)
+    if conf is None or not conf.settings.configured:
+        return False
+    from storage.remote.django_settings import are_given
+
+    return not are_given()
 
 
 def _give_django_settings(backend: str) -> None:
     """Let a backend that asks Django for settings find ours, where Django has none."""
     if backend.startswith("storage.") or importlib.util.find_spec("django") is None or _django_has_settings():
         return
-    from storage.remote.django_settings import configure
+    from storage.remote.django_settings import give
 
-    configure()
+    give()
 
 
-def _import_string(path: str) -> Any:
-    module_name, dot, name = path.rpartition(".")
-    if not dot:
-        raise ImportError(f"{path} doesn't look like a module path")
+def import_string(path: str) -> Any:
+    """What a dotted path names; ImportError."""
+    module_name, _, name = path.rpartition(".")
     module = import_module(module_name)
     try:
         return getattr(module, name)

@@ -13,10 +13,9 @@ from __future__ import annotations
 import contextlib
 import errno
 import logging
-import os
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
-from typing import Any
+from typing import Any, Literal
 
 from storage.api import DjangoAPI
 from storage.changes import Subscription
@@ -26,6 +25,7 @@ from storage.exceptions import (
     SuspiciousFileOperation,
     SuspiciousOperation,
     VersionMismatchError,
+    os_error,
 )
 from storage.files import File
 from storage.listing import components, nanoseconds
@@ -38,6 +38,9 @@ RENAME_NOREPLACE = 1
 RENAME_EXCHANGE = 2
 """Swap the two names."""
 
+Condition = Literal["if_absent", "if_version"]
+"""What a `replace()` may be bound to."""
+
 _REQUESTS_AT_ONCE = 8
 _logger = logging.getLogger(__name__)
 
@@ -48,8 +51,26 @@ class Storage(DjangoAPI):
     blocking: bool = True
     """Whether a call may wait for a network."""
 
+    deadline: float | None = None
+    """Seconds in which a call that changes nothing has ended by itself, come what may; None where that is not known."""
+
+    takes_looked_up: bool = False
+    """Whether some operations take `looked_up`, what the caller has just seen, and need not look at that themselves.
+
+    For `replace()` it is True: no directory has the name. For `mkdir()` it is True: the name is free, and in a
+    directory. For `rename()` of what is no directory it is the entry of that: no directory has the other name.
+    """
+
+    dates_directories: bool = True
+    """Whether a directory that has a time of change gets another when an entry is made or removed in it."""
+
     name_max: int = 255
     """How many bytes one component of a name may have."""
+
+    @property
+    def stores_attributes(self) -> bool:
+        """Whether `replace()` takes `attributes`, a dictionary for `set_attributes()`, to go with the content."""
+        return False
 
     @property
     def in_place(self) -> bool:
@@ -60,6 +81,30 @@ class Storage(DjangoAPI):
     def name_forbidden(self) -> str:
         r"""The characters, besides '/' and NUL, that no name may have: Django's `save()` takes "\\" for a separator."""
         return "" if self.in_place else "\\"
+
+    def check_name(self, name: str) -> None:
+        """SuspiciousFileOperation, without a request, for a name that the backend could not keep as it is."""
+        if not ({"\0", *self.name_forbidden} - {"/"}).isdisjoint(name):
+            raise SuspiciousFileOperation(f"{name!r} has a character that the storage cannot keep")
+
+    @property
+    def renames_directories(self) -> bool:
+        """Whether `rename()` of a directory is one step, however much there is below it."""
+        return type(self).mkdir is not Storage.mkdir
+
+    def does_itself(self, operation: str) -> bool:
+        """Whether the backend does an operation of the extended surface, and a `rename()` in one step.
+
+        Otherwise it is made of others, or refused. By what the class overrides, unless the backend knows better.
+        """
+        return overrides(type(self), operation)
+
+    def holds(self, condition: Condition) -> bool | None:
+        """Whether it is the backend that refuses a `replace()` under a lost condition, so that nobody can slip in.
+
+        Where only trying tells, it is tried, with an object that goes again. None where nobody knows.
+        """
+        return None if self.does_itself("replace") else False
 
     def stat(self, name: str) -> Entry:
         """What there is under `name`; FileNotFoundError, or NotADirectoryError below a file.
@@ -77,7 +122,14 @@ class Storage(DjangoAPI):
             return self._file_entry(name)
         if parent and not directories and not files:
             self._require_directory(parent, name)
-        raise _os_error(errno.ENOENT, name)
+        raise os_error(errno.ENOENT, name)
+
+    def find(self, name: str) -> Entry | None:
+        """`stat()`, or None where there is nothing; NotADirectoryError below a file."""
+        try:
+            return self.stat(name)
+        except FileNotFoundError:
+            return None
 
     def scandir(self, path: str = "") -> Iterator[Entry]:
         """The entries of a directory, in no order; FileNotFoundError, or NotADirectoryError for a file.
@@ -89,6 +141,14 @@ class Storage(DjangoAPI):
         if path and not directories and not files:
             self._require_directory(path, path)
         return self._entries(path, directories, files)
+
+    def glance(self, path: str = "") -> Iterator[Entry]:
+        """`scandir()` by no more than a listing: an entry of which `stat()` may tell more is `Entry.partial`.
+
+        It is for who wants to know what there is, and what is as it was. A backend that overrides `scandir()`, and asks
+        for each entry there, overrides this as well.
+        """
+        return self.scandir(path)
 
     def walk(self, path: str = "") -> Iterator[tuple[str, list[Entry], list[Entry]]]:
         """Each directory from `path` down, as (its name, its directories, its other entries).
@@ -117,9 +177,9 @@ class Storage(DjangoAPI):
         stored = self.save(name, content)
         if stored == name:
             return self.stat(name)
-        if if_absent and self._find(name) is not None:  # somebody was faster
+        if if_absent and self.find(name) is not None:  # somebody was faster
             self.delete(stored)
-            raise _os_error(errno.EEXIST, name)
+            raise os_error(errno.EEXIST, name)
         self._move_into_place(name, stored, content)
         return self.stat(name)
 
@@ -127,8 +187,10 @@ class Storage(DjangoAPI):
         """Copy a file, over `dst` where that is one; IsADirectoryError for directories."""
         self._copy(src, dst, if_absent=False)
 
-    def rename(self, src: str, dst: str, flags: int = 0) -> None:
+    def rename(self, src: str, dst: str, flags: int = 0) -> Entry | None:
         """Give a file or directory another name, over what has that name, by the rules of rename(2).
+
+        Returns the new entry, or None where that is not known without a request.
 
         `flags` is 0, RENAME_NOREPLACE or RENAME_EXCHANGE; NotImplementedError for one that the backend cannot do. The
         default copies and deletes, and cannot exchange. Of a directory it copies every file before it deletes the
@@ -142,11 +204,34 @@ class Storage(DjangoAPI):
         elif src != dst or flags:
             self._copy(src, dst, if_absent=bool(flags & RENAME_NOREPLACE))
             self.unlink(src)
+        return None
+
+    def rename_version(self, src: str, entry: Entry, dst: str, flags: int = 0) -> None:
+        """`rename()` of the file that `stat()` has shown as `entry`; VersionMismatchError if it is another by now.
+
+        When it has returned `dst` is that version, though it may be shown as a new one. The default looks at `src` just
+        before or, where it copies, before it deletes that; then both are there when it fails.
+        """
+        if type(self).rename is not Storage.rename or flags & ~RENAME_NOREPLACE:
+            self._require_version(src, entry)
+            self.rename(src, dst, flags)
+        elif src != dst or flags:
+            self._copy(src, dst, if_absent=bool(flags & RENAME_NOREPLACE))
+            self._require_version(src, entry)
+            self.unlink(src)
+
+    def open_version(self, name: str, entry: Entry) -> File:
+        """The file that `stat()` or a listing has shown as `entry`, opened "rb".
+
+        A backend whose files are `File.ranged` makes no request for it: each read is one for the version of `entry`.
+        The default opens what is there by now.
+        """
+        return self.open(name, "rb")
 
     def unlink(self, name: str) -> None:
         """Delete what is not a directory; FileNotFoundError, IsADirectoryError."""
         if self.stat(name).is_dir:
-            raise _os_error(errno.EISDIR, name)
+            raise os_error(errno.EISDIR, name)
         self.delete(name)
 
     def create(self, name: str, *, mode: int = 0o666, uid: int | None = None, gid: int | None = None) -> File:
@@ -157,8 +242,11 @@ class Storage(DjangoAPI):
         """Make an empty file without a name, opened "r+b", on what holds `directory`; `File.link()` gives it a name."""
         raise self._unsupported("tmpfile")
 
-    def mkdir(self, name: str, *, mode: int = 0o777, uid: int | None = None, gid: int | None = None) -> None:
-        """Make a directory with exactly this mode and owner; FileExistsError, FileNotFoundError for the parent."""
+    def mkdir(self, name: str, *, mode: int = 0o777, uid: int | None = None, gid: int | None = None) -> Entry | None:
+        """Make a directory with exactly this mode and owner; FileExistsError, FileNotFoundError for the parent.
+
+        Returns its entry, or None where that is not known without a request.
+        """
         raise self._unsupported("mkdir")
 
     def rmdir(self, name: str) -> None:
@@ -227,18 +315,17 @@ class Storage(DjangoAPI):
 
     def _require_directory(self, path: str, name: str) -> None:
         """Raise what stands in the way of `name`, unless `path` is a directory."""
-        entry = self._find(path)
+        entry = self.find(path)
         if entry is None:
-            raise _os_error(errno.ENOENT, name)
+            raise os_error(errno.ENOENT, name)
         if not entry.is_dir:
-            raise _os_error(errno.ENOTDIR, name)
+            raise os_error(errno.ENOTDIR, name)
 
-    def _find(self, name: str) -> Entry | None:
-        """`stat()`, or None where there is nothing."""
-        try:
-            return self.stat(name)
-        except FileNotFoundError:
-            return None
+    def _require_version(self, name: str, entry: Entry) -> None:
+        """Raise VersionMismatchError where `name` is not, or no longer, what `entry` describes."""
+        found = self.stat(name)
+        if (found.version, found.size) != (entry.version, entry.size):
+            raise VersionMismatchError(name)
 
     def _entries(self, path: str, directories: list[str], files: list[str]) -> Iterator[Entry]:
         for last in directories:
@@ -273,17 +360,17 @@ class Storage(DjangoAPI):
         return Entry(split_name(name)[1], Kind.FILE, size=size, mtime_ns=mtime_ns, version=version)
 
     def _check_condition(self, name: str, if_version: str | None, if_absent: bool) -> None:
-        entry = self._find(name)
+        entry = self.find(name)
         if entry is not None and entry.is_dir:
-            raise _os_error(errno.EISDIR, name)
+            raise os_error(errno.EISDIR, name)
         if if_absent and entry is not None:
-            raise _os_error(errno.EEXIST, name)
+            raise os_error(errno.EEXIST, name)
         if if_version is not None and (entry is None or entry.version != if_version):
             raise VersionMismatchError(name)
 
     def _move_into_place(self, name: str, alternative: str, content: Any) -> None:
         """Store again under the name that `save()` found taken; the alternative stays until that succeeded."""
-        replaced = self._find(name) is not None
+        replaced = self.find(name) is not None
         try:
             if replaced:
                 self.delete(name)
@@ -309,7 +396,7 @@ class Storage(DjangoAPI):
 
     def _copy(self, src: str, dst: str, *, if_absent: bool) -> None:
         if self.stat(src).is_dir:
-            raise _os_error(errno.EISDIR, src)
+            raise os_error(errno.EISDIR, src)
         if src == dst and not if_absent:
             return
         with self.open(src) as content:
@@ -319,7 +406,7 @@ class Storage(DjangoAPI):
         if type(self).mkdir is not Storage.mkdir:
             raise self._unsupported("rename directories")
         if dst.startswith(f"{src}/"):
-            raise _os_error(errno.EINVAL, dst)
+            raise os_error(errno.EINVAL, dst)
         if src == dst and not flags:
             return
         with contextlib.suppress(FileNotFoundError):
@@ -340,12 +427,12 @@ class Storage(DjangoAPI):
             if any(True for _ in self.scandir(name)):
                 raise DirectoryNotEmptyError(name)
         else:
-            raise _os_error(errno.EEXIST if flags else errno.ENOTDIR, name)
+            raise os_error(errno.EEXIST if flags else errno.ENOTDIR, name)
 
     def _unsupported(self, operation: str) -> NotImplementedError:
         return NotImplementedError(f"{type(self).__name__} cannot {operation}")
 
 
-def _os_error(code: int, name: str) -> OSError:
-    """The OSError of an errno, of the subclass that belongs to it."""
-    return OSError(code, os.strerror(code), name)
+def overrides(kind: type[Storage], method: str) -> bool:
+    """Whether a class of storages has a method of its own, and not the base class's default."""
+    return getattr(kind, method) is not getattr(Storage, method)

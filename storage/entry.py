@@ -56,6 +56,8 @@ class Entry(NamedTuple):
     target: str | None = None
     """Where a symbolic link points, when the listing says so for free."""
     blocks: int | None = None
+    partial: bool = False
+    """Whether `stat()` tells more than this, which is what `glance()` saw: attributes, or that a file is a link."""
 
     @property
     def is_dir(self) -> bool:

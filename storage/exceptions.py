@@ -79,3 +79,8 @@ class FileInTheWayError(FileExistsError, NotADirectoryError):
         """Say it in Django's words."""
         super().__init__(f"{path} exists and is not a directory.")
         self.errno = errno.ENOTDIR
+
+
+def os_error(code: int, name: str) -> OSError:
+    """The OSError of an errno, of the builtin subclass that belongs to it, in the system's words."""
+    return OSError(code, os.strerror(code), name)

@@ -91,6 +91,9 @@ class File(RangesMixin, FileProxyMixin):
     """
 
     DEFAULT_CHUNK_SIZE = 64 * 2**10
+    ranged = False
+    """Whether `pread()` is a request of its own for just these bytes, which many threads may make at once, of the
+    version that `stat()` tells; VersionMismatchError once the object has changed, FileNotFoundError when it is gone."""
     mode: str
 
     def __init__(self, file: Any, name: str | None = None) -> None:
@@ -197,6 +200,13 @@ class File(RangesMixin, FileProxyMixin):
                 parts.append(data)
                 size -= len(data)
         return b"".join(parts)
+
+    def stream(self, offset: int) -> Any:
+        """What is from `offset` on as one answer of the backend, with `read(size)` and `close()`; None without such.
+
+        It goes on when the file is closed, and is of the version that the file is of.
+        """
+        return
 
     def pwrite(self, data: bytes | memoryview, offset: int) -> int:
         """Write all of `data` at `offset` and return its length. The cursor stays (binary files only)."""

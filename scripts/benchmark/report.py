@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from dataclasses import asdict
+from typing import Any
 
 from rich.box import SIMPLE_HEAD
 from rich.console import Console
@@ -10,14 +12,16 @@ from rich.table import Table
 from rich.text import Text
 
 from benchmark.places import Place
+from benchmark.remote import work as remote
 from benchmark.runner import MOUNT, PIECES
 from benchmark.samples import Failure, Figure, Samples
-from benchmark.targets import Verdict
+from benchmark.targets import Limit, Verdict
 from benchmark.work import Unit
 
-TITLES = {**{piece.name: piece.title for piece in PIECES}, MOUNT: "command to answering mount"}
-UNITS = {**{piece.name: piece.unit for piece in PIECES}, MOUNT: Unit.SECONDS}
-FAMILIES = {"memory": "In memory", "local": "Files on the disk"}
+_ALL = (*PIECES, *remote.PIECES)
+TITLES = {**{piece.name: piece.title for piece in _ALL}, MOUNT: "command to answering mount"}
+UNITS = {**{piece.name: piece.unit for piece in _ALL}, MOUNT: Unit.SECONDS}
+FAMILIES = {"memory": "In memory", "local": "Files on the disk", "remote": "Objects of an S3 server on loopback"}
 
 
 def number(value: float) -> str:
@@ -59,7 +63,8 @@ def cell(work: str, figure: Figure | None, *, failed: bool) -> Text:
     return text
 
 
-def _table(title: str) -> Table:
+def new_table(title: str) -> Table:
+    """A table in the style of all."""
     return Table(title=title, title_justify="left", title_style="bold", box=SIMPLE_HEAD, padding=(0, 1), pad_edge=False)
 
 
@@ -67,7 +72,7 @@ def family_table(samples: Samples, places: Sequence[Place], works: Sequence[str]
     """The places of one family: rows are work, columns places."""
     columns = [place for place in places if place.family == family]
     title = f"{FAMILIES[family]}: work in a second; the daemon's CPU time for one operation, for data for 1 GiB"
-    table = _table(title)
+    table = new_table(title)
     table.add_column("", no_wrap=True)
     for place in columns:
         table.add_column(place.title, justify="right")
@@ -82,7 +87,7 @@ def family_table(samples: Samples, places: Sequence[Place], works: Sequence[str]
 
 def requests_table(samples: Samples, places: Sequence[str], works: Sequence[str]) -> Table:
     """The requests that each operation has caused; for data, the requests of a mebibyte."""
-    table = _table("Requests for each operation (each MiB of data)")
+    table = new_table("Requests for each operation (each MiB of data)")
     table.add_column("", no_wrap=True)
     for place in places:
         table.add_column(place)
@@ -103,7 +108,7 @@ def requests(each: Mapping[str, float], factor: float = 1) -> str:
 
 def targets_table(verdicts: Sequence[Verdict]) -> Table:
     """Each target beside what was measured."""
-    table = _table("Targets: ratios of the medians")
+    table = new_table("Targets: ratios of the medians")
     for title in ("place", "work", "against"):
         table.add_column(title)
     for title in ("target", "ratio"):
@@ -117,9 +122,20 @@ def targets_table(verdicts: Sequence[Verdict]) -> Table:
     return table
 
 
+def limit_line(limit: Limit) -> str:
+    """A limit beside what was measured."""
+    mark = "[green]reached[/]" if limit.reached else "[bold red]not reached[/]"
+    return f"{limit.title:<62} {limit.value:>9.2f} {limit.unit:<6} <= {limit.limit:g}  {mark}"
+
+
+def judged(verdicts: Sequence[Verdict] | Sequence[Limit]) -> list[dict[str, Any]]:
+    """Verdicts or limits as JSON has them."""
+    return [{**asdict(verdict), "reached": verdict.reached} for verdict in verdicts]
+
+
 def show(console: Console, samples: Samples, places: Sequence[Place], verdicts: Sequence[Verdict]) -> None:
     """All of it."""
-    works = [*TITLES]
+    works = [piece.name for piece in PIECES] + [MOUNT]
     for family in FAMILIES:
         if any(place.family == family for place in places):
             console.print(family_table(samples, places, works, family), "")

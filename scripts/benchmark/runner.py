@@ -10,7 +10,7 @@ from benchmark import data, files, trees
 from benchmark.places import Place
 from benchmark.samples import Failure, Sample, Samples
 from benchmark.work import Piece, Sizes
-from benchmark.worker import WorkError, call, cpu_seconds, drop_caches, settle, work
+from benchmark.worker import WorkError, call, cpu_seconds, drop_caches, peak_memory, settle, work
 
 PIECES: tuple[type[Piece], ...] = (
     files.Create,
@@ -114,7 +114,7 @@ class Runner:
                 self._fail(place, piece.name, error)
         if group not in SEEDED:
             with contextlib.suppress(WorkError):  # whatever could not be done there has been told
-                call(lambda: pieces[0].clean(place.path), place.user)
+                place.clean(pieces[0])
                 self._settle(place)
 
     def _do(self, place: Place, piece: type[Piece]) -> Sample:
@@ -128,12 +128,14 @@ class Runner:
             self._settle(place)
             before = self._meter(place)
 
-        done = work(piece(place.path, self.sizes, self.tree), place.user, begin)
+        done = work(place.piece(piece, self.sizes, self.tree), place.user, begin)
         self._settle(place)
         cpu, counts = self._meter(place)
         requests = {name: count - before[1].get(name, 0) for name, count in counts.items()}
         used = None if place.pid is None else cpu - before[0]
-        return Sample(place.name, piece.name, done.amount, done.seconds, used, {k: v for k, v in requests.items() if v})
+        memory = None if place.pid is None else peak_memory(place.pid)
+        changed = {name: count for name, count in requests.items() if count}
+        return Sample(place.name, piece.name, done.amount, done.seconds, used, changed, memory)
 
     def _settle(self, place: Place) -> None:
         settle([] if place.pid is None else [place.pid])

@@ -21,6 +21,8 @@ class Sample:
     """Of the daemon, if there is one."""
     requests: Mapping[str, int] = field(default_factory=dict)
     """What the daemon answered meanwhile, by operation; empty where nobody counts."""
+    memory: int | None = None
+    """The most bytes that the daemon has had resident until then, if there is one."""
 
     @property
     def rate(self) -> float:
@@ -71,6 +73,10 @@ class Samples:
         """How many times as fast `place` is as `reference`; None where one of them was not measured."""
         ours, theirs = self.figure(place, work), self.figure(reference, work)
         return None if ours is None or theirs is None else ours.rate / theirs.rate
+
+    def memory(self, place: str) -> int | None:
+        """The most bytes that the daemon of a place has had resident, in any round; None where there is none."""
+        return max((each.memory for each in self.samples if each.place == place and each.memory), default=None)
 
     def failed(self, place: str, work: str) -> bool:
         """Whether the piece could not be done there."""

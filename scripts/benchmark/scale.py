@@ -12,15 +12,16 @@ import os
 import stat
 import time
 from collections.abc import Iterator
-from dataclasses import asdict, dataclass
+from dataclasses import asdict
 from pathlib import Path
 from statistics import median
-from typing import Any
 
 import psutil
 from rich.console import Console
 
+from benchmark import report
 from benchmark.places import Ours
+from benchmark.targets import Limit
 from benchmark.work import QUICK, Piece, Sizes
 from benchmark.worker import cpu_seconds, drop_caches, settle, work
 
@@ -31,21 +32,6 @@ SAMPLES = 5
 IDLE_SECONDS = 5.0
 IDLE_CPU = 0.001
 """Seconds of CPU time in that time that count as none."""
-
-
-@dataclass(frozen=True)
-class Limit:
-    """A figure that must not exceed its limit."""
-
-    title: str
-    value: float
-    limit: float
-    unit: str
-
-    @property
-    def reached(self) -> bool:
-        """Whether it does not."""
-        return self.value <= self.limit
 
 
 class Crowd(Piece):
@@ -256,10 +242,9 @@ def run(disk: Path, console: Console, json_file: Path | None, *, quick: bool) ->
     place.check()
     limits = []
     for limit in Scale(place, console, 50_000 if quick else 1_000_000).measure():
-        mark = "[green]reached[/]" if limit.reached else "[bold red]not reached[/]"
-        console.print(f"{limit.title:<62} {limit.value:>9.2f} {limit.unit:<6} <= {limit.limit:g}  {mark}")
+        console.print(report.limit_line(limit))
         limits.append(limit)
     if json_file is not None:
-        figures: list[dict[str, Any]] = [{**asdict(limit), "reached": limit.reached} for limit in limits]
+        figures = report.judged(limits)
         json_file.write_text(json.dumps({"transport": transport, "scale": figures}, indent=1) + "\n", encoding="utf-8")
     return 0

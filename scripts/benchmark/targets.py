@@ -57,6 +57,21 @@ class Verdict:
         return round(self.ratio, 2) >= self.target.factor
 
 
+@dataclass(frozen=True)
+class Limit:
+    """A figure that must not exceed its limit."""
+
+    title: str
+    value: float
+    limit: float
+    unit: str
+
+    @property
+    def reached(self) -> bool:
+        """Whether it does not."""
+        return self.value <= self.limit
+
+
 def judge(samples: Samples, targets: Iterable[Target] = TARGETS) -> list[Verdict]:
     """The verdicts on those targets both sides of which were measured."""
     return [

@@ -79,6 +79,9 @@ class Piece(ABC):
     def run(self) -> int:
         """Do it; how many operations or bytes it was."""
 
+    def check(self) -> None:  # noqa: B027 - most have nothing more to look at
+        """Look at what `run` has done; outside the clock. RuntimeError where it is not what it should be."""
+
     @classmethod
     def clean(cls, place: Path) -> None:
         """Take the group's files away."""

@@ -118,6 +118,7 @@ def _do(piece: Piece, channel: socket.socket) -> None:
     start = time.perf_counter()
     amount = piece.run()
     seconds = time.perf_counter() - start
+    piece.check()
     _say(channel, {"amount": amount, "seconds": seconds})
 
 
@@ -154,6 +155,15 @@ def cpu_seconds(pid: int) -> float:
         return time.clock_gettime((~pid << 3) | 2)
     except OSError as error:
         raise WorkError(f"the daemon {pid} has died") from error
+
+
+def peak_memory(pid: int) -> int:
+    """The most memory that a process has had resident, in bytes; WorkError when there is no such process."""
+    try:
+        rows = Path(f"/proc/{pid}/status").read_text(encoding="ascii", errors="replace").splitlines()
+    except OSError as error:
+        raise WorkError(f"the daemon {pid} has died") from error
+    return next(int(row.split()[1]) << 10 for row in rows if row.startswith("VmHWM:"))
 
 
 def settle(pids: list[int], *, longest: float = 3.0) -> None:

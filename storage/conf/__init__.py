@@ -37,6 +37,9 @@ logger = logging.getLogger("storage")
 setting_changed = Signal()
 """Sent after a setting got another value, with `setting`, `value` and `enter` (False where an override ends)."""
 
+DEFAULT_SOURCE = "Django's default"
+"""What `Settings.explain()` says of a setting that nothing defines."""
+
 _ABSENT = object()
 _Decorated = TypeVar("_Decorated", bound=Callable[..., Any])
 
@@ -54,6 +57,7 @@ class Settings:
     FILE_UPLOAD_TEMP_DIR: str | os.PathLike[str] | None
     USE_TZ: bool
     TIME_ZONE: str
+    MOUNT_OPTIONS: dict[str, str]
 
     # What is not a setting is kept out of reach of __setattr__, in __dict__.
     _lock: threading.RLock
@@ -176,7 +180,7 @@ class Settings:
             if source.defines(name):
                 return source.value(name), source.origin_of(name)
         if name in self._defaults:
-            return self._defaults[name], "Django's default"
+            return self._defaults[name], DEFAULT_SOURCE
         raise self._unknown(name)
 
     def _unknown(self, name: str) -> AttributeError:

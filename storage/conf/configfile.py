@@ -80,6 +80,11 @@ class ConfigFile:
             self._check_value(name, value)
         for alias, backend in self._raw.get("STORAGES", {}).items():
             self._check_backend(f"STORAGES.{alias}", backend)
+        for alias, words in self._raw.get("MOUNT_OPTIONS", {}).items():
+            if type(words) is not str:
+                raise self._error(
+                    f"MOUNT_OPTIONS.{alias}", f'must be a string such as "ro,umask=022", not {_kind(words)}'
+                )
 
     def _check_value(self, name: str, value: object) -> None:
         setting = SETTINGS[name]

@@ -36,6 +36,8 @@ SETTINGS = {
     "USE_TZ": Setting(True, bool),
     # Kept for programs that ask; unlike Django, the package never changes the time zone of the process.
     "TIME_ZONE": Setting("America/Chicago", str),
+    # For vfs alone: options of mounts by alias, in the words of `vfs mount -o`.
+    "MOUNT_OPTIONS": Setting({}, dict),
 }
 
 LOCAL_BACKENDS = frozenset(

@@ -29,7 +29,7 @@ import stat
 from types import TracebackType
 from typing import Self
 
-from storage.exceptions import DirectoryNotEmptyError, NameTooLongError, SuspiciousFileOperation
+from storage.exceptions import DirectoryNotEmptyError, NameTooLongError, SuspiciousFileOperation, os_error
 from storage.syscalls import RESOLVE_BENEATH, RESOLVE_NO_SYMLINKS, openat2, openat2_works
 
 _O_PATH = getattr(os, "O_PATH", 0)
@@ -281,7 +281,7 @@ def _walk(root: int, name: str, flags: int, mode: int) -> int:
             except OSError as error:
                 if error.errno not in _LINK_MET:
                     raise
-                raise NotADirectoryError(errno.ENOTDIR, os.strerror(errno.ENOTDIR), name) from error
+                raise os_error(errno.ENOTDIR, name) from error
             if fd != root:
                 os.close(fd)
             fd = below

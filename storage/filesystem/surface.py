@@ -14,10 +14,10 @@ from collections.abc import Callable, Iterator
 from typing import Any
 
 from storage.api import Content
-from storage.base import RENAME_EXCHANGE, Storage
+from storage.base import RENAME_EXCHANGE, Condition, Storage
 from storage.copying import copy_content
 from storage.entry import Entry, Usage
-from storage.exceptions import VersionMismatchError
+from storage.exceptions import VersionMismatchError, os_error
 from storage.files import File
 from storage.filesystem.atomic import Draft, is_hidden, replacing, sweep
 from storage.filesystem.beneath import Beneath, Place
@@ -58,6 +58,14 @@ class LocalTree(StorageSettingsMixin, Storage):
         """How the builtin open() is to open an entry."""
         raise NotImplementedError
 
+    def does_itself(self, operation: str) -> bool:
+        """As the class has it; a subclass that saves in its own way also replaces so."""
+        return super().does_itself(operation) and (operation != "replace" or self.in_place)
+
+    def holds(self, condition: Condition) -> bool:
+        """A name is given where there is none in one step; who replaces a version is kept out only where he asks."""
+        return self.in_place and condition == "if_absent"
+
     def stat(self, name: str) -> Entry:
         """What there is under `name`; FileNotFoundError, or NotADirectoryError below a file."""
         plain = self._plain(name)
@@ -96,7 +104,7 @@ class LocalTree(StorageSettingsMixin, Storage):
         mode = os.fstat(source.fd).st_mode
         if not stat.S_ISREG(mode):
             code = errno.EISDIR if stat.S_ISDIR(mode) else errno.EINVAL
-            raise OSError(code, os.strerror(code), src)
+            raise os_error(code, src)
         if src == dst:
             return
         self._put(dst, lambda fd: copy_content(source.fd, fd), Attributes(stat.S_IMODE(mode) & 0o777))
@@ -114,7 +122,7 @@ class LocalTree(StorageSettingsMixin, Storage):
         """Have `write` fill a draft, and put that under the name."""
         parent, last = split_name(self._plain(name))
         if not last:
-            raise IsADirectoryError(errno.EISDIR, os.strerror(errno.EISDIR), name)
+            raise os_error(errno.EISDIR, name)
         directory = open_directory(self._beneath, parent, self.directory_permissions_mode, follow=False)
         with Place(directory, last, self._beneath.path(name)) as place, Draft(directory) as draft:
             _check_condition(place, if_version, if_absent)
@@ -299,9 +307,9 @@ def _check_condition(place: Place, if_version: str | None, if_absent: bool) -> o
     """The attributes of what is to be replaced, None for nothing; raises where the condition of replace() is lost."""
     st = place.stat_or_none()
     if st is not None and stat.S_ISDIR(st.st_mode):
-        raise IsADirectoryError(errno.EISDIR, os.strerror(errno.EISDIR), place.path)
+        raise os_error(errno.EISDIR, place.path)
     if st is not None and if_absent:
-        raise FileExistsError(errno.EEXIST, os.strerror(errno.EEXIST), place.path)
+        raise os_error(errno.EEXIST, place.path)
     if if_version is not None and (st is None or entry_of_stat("", st).version != if_version):
         raise VersionMismatchError(place.path)
     return st
@@ -340,7 +348,7 @@ def _rename_with_flags(src: str, old: Place, dst: str, new: Place, flags: int) -
     except NotImplementedError:
         # The system has one answer for what it cannot do and for a directory that is to go into itself.
         if src != dst and (dst.startswith(f"{src}/") or src.startswith(f"{dst}/")):
-            raise OSError(errno.EINVAL, os.strerror(errno.EINVAL), src) from None
+            raise os_error(errno.EINVAL, src) from None
         raise
 
 

@@ -62,6 +62,13 @@ class Lookup:
 
     def find(self, name: str) -> Inode:
         """The inode called `name`; FileNotFoundError, NotADirectoryError."""
+        node = self.find_or_none(name)
+        if node is None:
+            fail(errno.ENOENT, name)
+        return node
+
+    def find_or_none(self, name: str) -> Inode | None:
+        """The inode called `name`, None where there is none; NotADirectoryError."""
         # What is no name need not be asked first: it is in no directory.
         node: Inode = self.root
         if name:
@@ -69,7 +76,9 @@ class Lookup:
                 below = node.entries.get(part)
                 if below is None:
                     components(name)
-                    fail(errno.ENOENT if isinstance(node, Directory) else errno.ENOTDIR, name)
+                    if not isinstance(node, Directory):
+                        fail(errno.ENOTDIR, name)
+                    return None
                 node = below
         return node
 

@@ -202,5 +202,6 @@ def new_entry(
             (0, node.ino),
             target,
             blocks,
+            False,
         ),
     )

@@ -34,6 +34,13 @@ class MemoryOperations(Storage):
         with tree.lock:
             return tree.find(name).entry(name.rpartition("/")[2])
 
+    def find(self, name: str) -> Entry | None:
+        """`stat()`, or None where there is nothing."""
+        tree = self._tree
+        with tree.lock:
+            node = tree.find_or_none(name)
+            return None if node is None else node.entry(name.rpartition("/")[2])
+
     def scandir(self, path: str = "") -> Iterator[Entry]:
         """The entries of a directory as it is now, in the order in which they were made."""
         return self._tree.scandir(path)

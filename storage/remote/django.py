@@ -10,23 +10,25 @@ The backend is only known by Django's methods, and those are not the same everyw
 - `open()` fetches whole objects, and writing through it loses data on several: content is written by `save()` alone.
 - SFTP and FTP check no names, and their connections serve one call at a time.
 - Errors are of all kinds: see `storage.remote.errors`.
+
+What the clients of well-known backends can do beside is in `storage.remote.adapters`.
 """
 
 from __future__ import annotations
 
 import contextlib
+import copy
 import errno
 import logging
-import os
 import threading
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from datetime import datetime
 from itertools import filterfalse
 from typing import Any
 
 from storage.base import Storage
 from storage.entry import Entry
-from storage.exceptions import SuspiciousFileOperation
+from storage.exceptions import SuspiciousFileOperation, os_error
 from storage.files import File
 from storage.filesystem import FileSystemStorage
 from storage.names import checked_name
@@ -34,7 +36,8 @@ from storage.remote.errors import translating
 from storage.remote.foreign_file import ForeignFile
 
 _logger = logging.getLogger(__name__)
-_ONE_CALL_AT_A_TIME = frozenset({"FTPStorage", "SFTPStorage"})
+_ONE_CALL_AT_A_TIME = {"FTPStorage": ("_connection",), "SFTPStorage": ("_ssh", "_sftp")}
+"""Backends with a single connection, which takes one call at a time, and the attributes that they have it in."""
 _REQUIRED = ("open", "save", "delete", "exists", "listdir", "size")
 
 
@@ -58,12 +61,22 @@ def adapt(storage: Any) -> Storage:
             directory_permissions_mode=storage.directory_permissions_mode,
             allow_overwrite=getattr(storage, "_allow_overwrite", False),
         )
-    return DjangoStorage(storage)
+    from storage.remote.adapters import adapter_of
+
+    return adapter_of(storage) or DjangoStorage(storage)
 
 
 def _is_djangos(storage: Any, name: str) -> bool:
     """Whether it is exactly Django's own class: a subclass may do anything to the content."""
     return type(storage).__name__ == name and type(storage).__module__.startswith("django.core.files.storage")
+
+
+def _apart(backend: Any, connection: Iterable[str]) -> Any:
+    """A copy of a backend object that connects by itself, as who has the object may use it meanwhile, in any thread."""
+    made = copy.copy(backend)
+    for name in connection:
+        setattr(made, name, None)
+    return made
 
 
 class DjangoStorage(Storage):
@@ -75,22 +88,28 @@ class DjangoStorage(Storage):
 
     def __init__(self, wrapped: Any) -> None:
         """Wrap a backend object; it is not called yet."""
-        self.wrapped = wrapped
+        connection = next(filter(None, (_ONE_CALL_AT_A_TIME.get(cls.__name__) for cls in type(wrapped).__mro__)), ())
+        self.wrapped = _apart(wrapped, connection) if connection else wrapped
         self.blocking = not _is_djangos(wrapped, "InMemoryStorage")
-        serial = any(cls.__name__ in _ONE_CALL_AT_A_TIME for cls in type(wrapped).__mro__)
         # Re-entrant, because the content being saved may be a file of the same backend.
-        self._guard: contextlib.AbstractContextManager[Any] = threading.RLock() if serial else contextlib.nullcontext()
+        self._guard: contextlib.AbstractContextManager[Any] = (
+            threading.RLock() if connection else contextlib.nullcontext()
+        )
 
     def __repr__(self) -> str:
         """Both classes."""
         return f"<{type(self).__name__} of {type(self.wrapped).__name__}>"
+
+    def does_itself(self, operation: str) -> bool:
+        """As the class has it, but for what is made of several of the backend's methods here too."""
+        return operation not in ("stat", "unlink") and super().does_itself(operation)
 
     def open(self, name: str, mode: str = "rb") -> File:
         """Open the file as the backend does; opened "rb", it can be read at any place, at the price of a local copy.
 
         On some backends a missing file is noticed only by the first read.
         """
-        name = _plain(name)
+        name = plain(name)
         foreign = self._call("open", name, mode)
         file = File(foreign, name)
         if mode != "rb" or file.content_fd() is not None:
@@ -99,7 +118,7 @@ class DjangoStorage(Storage):
 
     def save(self, name: str | None, content: Any, max_length: int | None = None) -> str:
         """Store the content under `name`, or an alternative if that is taken, and return the name that it got."""
-        name = _plain(content.name if name is None else name)
+        name = plain(content.name if name is None else name)
         if not hasattr(content, "chunks"):
             content = File(content, name)
         limit = {} if max_length is None else {"max_length": max_length}
@@ -111,7 +130,7 @@ class DjangoStorage(Storage):
         """Delete the file; nothing happens when there is none, IsADirectoryError for a directory."""
         if not name:
             raise ValueError("The name must be given to delete().")
-        entry = self._find(_plain(name))
+        entry = self.find(plain(name))
         if entry is not None:
             self._delete(name, entry)
 
@@ -123,21 +142,21 @@ class DjangoStorage(Storage):
 
     def _delete(self, name: str, entry: Entry) -> None:
         if entry.is_dir:
-            raise IsADirectoryError(errno.EISDIR, os.strerror(errno.EISDIR), name)
+            raise os_error(errno.EISDIR, name)
         self._call("delete", name)
         self._changed("delete", name)
 
     def exists(self, name: str) -> bool:
         """Whether the backend says so; object stores say it of files alone. `stat()` knows better."""
-        return bool(self._call("exists", _plain(name, allow_root=True)))
+        return bool(self._call("exists", plain(name, allow_root=True)))
 
     def listdir(self, path: str) -> tuple[list[str], list[str]]:
         """The names in a directory: those of directories, and those of files."""
-        path = _plain(path, allow_root=True)
+        path = plain(path, allow_root=True)
         try:
             directories, files = self._call("listdir", path)
         except FileExistsError as error:  # how Django's InMemoryStorage says that a file is no directory
-            raise NotADirectoryError(errno.ENOTDIR, os.strerror(errno.ENOTDIR), path) from error
+            raise os_error(errno.ENOTDIR, path) from error
         return list(directories), list(self._without_location(path, files))
 
     def _without_location(self, path: str, files: list[str]) -> Iterator[str]:
@@ -149,7 +168,7 @@ class DjangoStorage(Storage):
 
     def stat(self, name: str) -> Entry:
         """What there is under `name`; FileNotFoundError, or NotADirectoryError below a file."""
-        return super().stat(_plain(name, allow_root=True))
+        return super().stat(plain(name, allow_root=True))
 
     def _components(self, path: str) -> tuple[list[str], list[str]]:
         """The names that can be used; a listing does not fail for one that cannot."""
@@ -160,26 +179,26 @@ class DjangoStorage(Storage):
 
     def size(self, name: str) -> int:
         """The file's size in bytes."""
-        return int(self._call("size", _plain(name)))
+        return int(self._call("size", plain(name)))
 
     def get_accessed_time(self, name: str) -> datetime:
         """When the file was last read."""
-        moment: datetime = self._call("get_accessed_time", _plain(name))
+        moment: datetime = self._call("get_accessed_time", plain(name))
         return moment
 
     def get_created_time(self, name: str) -> datetime:
         """When the file was made."""
-        moment: datetime = self._call("get_created_time", _plain(name))
+        moment: datetime = self._call("get_created_time", plain(name))
         return moment
 
     def get_modified_time(self, name: str) -> datetime:
         """When the content last changed."""
-        moment: datetime = self._call("get_modified_time", _plain(name))
+        moment: datetime = self._call("get_modified_time", plain(name))
         return moment
 
     def path(self, name: str) -> str:
         """The local path, where the backend has one."""
-        path: str = self._call("path", _plain(name, allow_root=True))
+        path: str = self._call("path", plain(name, allow_root=True))
         return path
 
     def url(self, name: str | None, *args: Any, **kwargs: Any) -> str:
@@ -228,7 +247,8 @@ def _has_backslash(name: str) -> bool:
     return "\\" in name
 
 
-def _plain(name: str, *, allow_root: bool = False) -> str:
+def plain(name: str, *, allow_root: bool = False) -> str:
+    """The name, where it is plain and without a backslash; SuspiciousFileOperation otherwise."""
     name = checked_name(str(name), allow_root=allow_root)
     if _has_backslash(name):
         raise SuspiciousFileOperation(f"{name!r} has a backslash, which Django's backends take for a separator")

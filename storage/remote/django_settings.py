@@ -23,12 +23,23 @@ class _OurSettings:
             return getattr(global_settings, name)
 
 
-def configure() -> None:
-    """Give Django our settings; they are looked up when they are asked for, and follow changes."""
+_ours = _OurSettings()
+
+
+def are_given() -> bool:
+    """Whether Django has our settings, and nobody else's."""
     from django.conf import settings as django_settings
 
-    django_settings.configure(default_settings=_OurSettings())
-    setting_changed.connect(_forget)
+    return getattr(django_settings, "default_settings", None) is _ours
+
+
+def give() -> None:
+    """Let Django have our settings, if it has none; they are looked up when asked for, and follow changes."""
+    from django.conf import settings as django_settings
+
+    if not django_settings.configured:
+        django_settings.configure(default_settings=_ours)
+        setting_changed.connect(_forget)
 
 
 def _forget(*, setting: str, **_: Any) -> None:

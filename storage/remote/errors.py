@@ -9,22 +9,50 @@ from __future__ import annotations
 
 import contextlib
 import errno
-import os
 from collections.abc import Iterator
 from typing import Any
 
 from storage import exceptions
-from storage.exceptions import StorageFullError, VersionMismatchError
+from storage.exceptions import StorageFullError, VersionMismatchError, os_error
 
-_NOT_FOUND = frozenset({"ObjectDoesNotExistError", "ResourceNotFoundError", "NotFound", "NoSuchKey", "BlobNotFound"})
-_DENIED = frozenset({"AuthenticationException", "NoCredentialsError", "PermissionDenied", "PermissionError"})
-_TIMED_OUT = frozenset({"ConnectTimeoutError", "ReadTimeoutError", "Timeout", "TimeoutError"})
+_NOT_FOUND = frozenset(
+    {
+        "ObjectDoesNotExistError",
+        "ResourceNotFound",
+        "ResourceNotFoundError",
+        "NotFound",
+        "NoSuchKey",
+        "BlobNotFound",
+        "SFTPNoSuchFile",
+        "SFTPNoSuchPath",
+    }
+)
+_DENIED = frozenset(
+    {
+        "AuthenticationException",
+        "ForbiddenOperation",
+        "NoCredentialsError",
+        "PermissionDenied",
+        "PermissionError",
+        "SFTPPermissionDenied",
+    }
+)
+_TIMED_OUT = frozenset({"ConnectTimeoutError", "FSTimeoutError", "ReadTimeoutError", "Timeout", "TimeoutError"})
+_EXISTING = frozenset({"FileExistsError", "ResourceAlreadyExists", "ResourceExistsError", "SFTPFileAlreadyExists"})
+_FULL = frozenset({"InsufficientStorage", "SFTPNoSpaceOnFilesystem", "SFTPQuotaExceeded"})
 _UNREACHABLE = frozenset(
     {
         "ConnectionError",
         "EOFError",
         "EndpointConnectionError",
+        "NoValidConnectionsError",
         "HTTPClientError",
+        "BadGatewayError",
+        "ClientConnectionError",
+        "ClientPayloadError",
+        "DisconnectError",
+        "SFTPConnectionLost",
+        "SFTPNoConnection",
         "SSHException",
         "ServiceRequestError",
         "ServiceResponseError",
@@ -35,6 +63,23 @@ _UNREACHABLE = frozenset(
 # The container is not the object: to answer "no such file" for each of its files would hide a wrong configuration.
 _NO_CONTAINER = ("NoSuchBucket", "ContainerNotFound", "ContainerBeingDeleted", "bucket does not exist")
 
+_FTP_REFUSALS = ("501", "521", "550", "553")
+_FTP_WORDS = {
+    "no such": errno.ENOENT,
+    "not found": errno.ENOENT,
+    "can't find": errno.ENOENT,
+    "does not exist": errno.ENOENT,
+    "doesn't exist": errno.ENOENT,
+    "not a directory": errno.ENOTDIR,
+    "is a directory": errno.EISDIR,
+    "not empty": errno.ENOTEMPTY,
+    "file exists": errno.EEXIST,
+    "already exists": errno.EEXIST,
+    "denied": errno.EACCES,
+    "permission": errno.EACCES,
+    "not permitted": errno.EACCES,
+    "not enough privileges": errno.EACCES,
+}
 _TIMEOUT_STATUSES = (408, 504)
 _BUSY_STATUSES = (429, 500, 502, 503)
 
@@ -55,14 +100,18 @@ def translate(error: Exception, name: str) -> Exception:
     """The exception of ours that means the same; `error` itself where there is none."""
     names = {cls.__name__ for cls in type(error).__mro__}
     if isinstance(error, FileNotFoundError):
-        return error if error.errno else _os_error(errno.ENOENT, name)
+        return error if error.errno else os_error(errno.ENOENT, name)
     if isinstance(error, OSError) and error.errno:
         return error
+    if names & _EXISTING:
+        return os_error(errno.EEXIST, name)
     if type(error).__module__ == "django.core.exceptions":
         ours = getattr(exceptions, type(error).__name__, None)
         return error if ours is None else ours(*error.args)
     if "FTPStorageException" in names:
-        return _of_ftp(error, name)
+        return _of_ftp(error, error.__context__, name)
+    if type(error).__module__ == "ftplib":
+        return _of_ftp(error, error, name)
     if any(code in _texts(error) for code in _NO_CONTAINER) or "ContainerDoesNotExistError" in names:
         return OSError(errno.EIO, f"The container does not exist: {error}", name)
     return _by_status(error, name) or _by_class(error, names, name) or error
@@ -74,9 +123,9 @@ def _by_status(error: Exception, name: str) -> OSError | None:
         case None:
             return None
         case 404:
-            return _os_error(errno.ENOENT, name)
+            return os_error(errno.ENOENT, name)
         case 401 | 403:
-            return _os_error(errno.EACCES, name)
+            return os_error(errno.EACCES, name)
         case 412:
             return VersionMismatchError(name)
         case 507:
@@ -91,25 +140,35 @@ def _by_status(error: Exception, name: str) -> OSError | None:
 def _by_class(error: Exception, names: set[str], name: str) -> OSError | None:
     """By the names of the exception's classes."""
     if names & _NOT_FOUND or "LookupError('not_found'" in str(error):  # the latter is Dropbox's
-        return _os_error(errno.ENOENT, name)
+        return os_error(errno.ENOENT, name)
     if names & _DENIED:
-        return _os_error(errno.EACCES, name)
+        return os_error(errno.EACCES, name)
+    if names & _FULL:
+        return StorageFullError(name)
     if names & _TIMED_OUT:
-        return TimeoutError(errno.ETIMEDOUT, str(error), name)
+        return TimeoutError(errno.ETIMEDOUT, _words(error), name)
     if names & _UNREACHABLE:
-        return ConnectionError(errno.EIO, str(error), name)
-    return None
+        return ConnectionError(errno.EIO, _words(error), name)
+    return OSError(errno.EIO, _words(error), name) if "SFTPError" in names else None
 
 
-def _of_ftp(error: Exception, name: str) -> OSError:
+def _of_ftp(error: Exception, said: BaseException | None, name: str) -> OSError:
     """FTP answers 550 for what is missing and for what is forbidden; only the words tell which."""
-    reply = str(error.__context__ or "").lower()
-    if reply.startswith("550"):
-        if any(words in reply for words in ("no such", "not found", "can't find", "does not exist", "doesn't exist")):
-            return _os_error(errno.ENOENT, name)
-        if "denied" in reply or "permission" in reply:
-            return _os_error(errno.EACCES, name)
-    return ConnectionError(errno.EIO, f"{error}: {error.__context__}", name)
+    reply = str(said or "").lower()
+    if reply.startswith(_FTP_REFUSALS):
+        for words, code in _FTP_WORDS.items():
+            if words in reply:
+                return os_error(code, name)
+    if reply.startswith(("530", "532")):
+        return os_error(errno.EACCES, name)
+    if reply.startswith(("452", "552")):
+        return StorageFullError(name)
+    return ConnectionError(errno.EIO, str(error) if said is error else f"{error}: {said}", name)
+
+
+def _words(error: Exception) -> str:
+    """The text of an error, else what it is called; of paramiko's without the "[Errno None]" that str() says."""
+    return (isinstance(error, OSError) and error.strerror) or str(error) or type(error).__name__
 
 
 def _status(error: Any) -> int | None:
@@ -135,7 +194,3 @@ def _texts(error: Any) -> str:
     response = getattr(error, "response", None)
     code = response.get("Error", {}).get("Code", "") if isinstance(response, dict) else ""
     return f"{code} {getattr(error, 'error_code', '')} {error}"
-
-
-def _os_error(code: int, name: str) -> OSError:
-    return OSError(code, os.strerror(code), name)

@@ -10,10 +10,10 @@ import pytest
 from rich.console import Console
 
 from benchmark import runner as module
-from benchmark.__main__ import run as run_rounds
 from benchmark.files import Create, Listing, Rename, StatCold
 from benchmark.places import Folder, Place
 from benchmark.runner import MOUNT, UNMOUNT, Runner
+from benchmark.session import run as run_rounds
 from benchmark.work import Piece, Sizes
 from benchmark.worker import User, WorkError
 

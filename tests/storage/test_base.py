@@ -7,6 +7,7 @@ import io
 import threading
 from collections.abc import Iterator
 from datetime import UTC, datetime
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -17,6 +18,8 @@ from storage import (
     Change,
     ContentFile,
     File,
+    FileSystemStorage,
+    InMemoryStorage,
     Kind,
     Storage,
     SuspiciousFileOperation,
@@ -472,3 +475,43 @@ class TestAvailableNames:
     def test_there_may_be_no_room(self) -> None:
         with pytest.raises(SuspiciousFileOperation, match="Storage can not find an available filename"):
             Bucket(**{"a.txt": b""}).get_available_name("a.txt", max_length=5)
+
+
+# What a storage says of itself
+
+
+def test_a_storage_does_itself_what_its_class_overrides() -> None:
+    class Plain(Storage):
+        pass
+
+    class Copying(Storage):
+        def copy(self, src: str, dst: str) -> None: ...
+
+        def replace(self, name: str, content: Any, **wishes: Any) -> Any: ...
+
+    assert not any(map(Plain().does_itself, ("stat", "copy", "rename", "mkdir")))
+    assert (Plain().holds("if_absent"), Plain().holds("if_version")) == (False, False)
+    assert (Copying().does_itself("copy"), Copying().does_itself("rename")) == (True, False)
+    assert Copying().holds("if_absent") is None, "it may do so or not"
+
+
+def test_who_saves_in_his_own_way_holds_no_condition(tmp_path: Path) -> None:
+    class Scanned(FileSystemStorage):
+        def _save(self, name: str, content: Any) -> str:
+            return super()._save(name, content)
+
+    class Kept(InMemoryStorage):
+        def save(self, name: str | None, content: Any, max_length: int | None = None) -> str:
+            return super().save(name, content, max_length)
+
+    for own, changed in ((FileSystemStorage(tmp_path), Scanned(tmp_path)), (InMemoryStorage(), Kept())):
+        assert own.does_itself("replace")
+        assert own.holds("if_absent") is True
+        assert not changed.does_itself("replace")
+        assert changed.holds("if_absent") is False
+        assert changed.does_itself("rename")
+
+
+def test_a_local_version_is_not_kept_from_other_programs(tmp_path: Path) -> None:
+    assert FileSystemStorage(tmp_path).holds("if_version") is False
+    assert InMemoryStorage().holds("if_version") is True

@@ -5,22 +5,11 @@ from __future__ import annotations
 import os
 from collections.abc import Callable, Iterator
 from pathlib import Path
-from typing import Any
 
 import pytest
 
-pytest.register_assert_rewrite(
-    "conformance", "conformance_files", "conformance_posix", "conformance_ranges", "conformance_tree"
-)
-
-import conformance  # noqa: E402
-import conformance_files  # noqa: E402
-import conformance_posix  # noqa: E402
-import conformance_ranges  # noqa: E402
-import conformance_tree  # noqa: E402
-from conformance import Traits  # noqa: E402
-
-from storage import DjangoStorage, FileSystemStorage, InMemoryStorage, Storage  # noqa: E402
+from storage import RENAME_EXCHANGE, DjangoStorage, FileSystemStorage, InMemoryStorage, Storage
+from storage.testing.conformance import *
 
 
 def _has_xattrs(path: Path) -> bool:
@@ -36,7 +25,7 @@ def _exchanges(path: Path) -> bool:
     (path / "one").touch()
     (path / "other").touch()
     try:
-        FileSystemStorage(path).rename("one", "other", conformance_tree.RENAME_EXCHANGE)
+        FileSystemStorage(path).rename("one", "other", RENAME_EXCHANGE)
     except NotImplementedError:
         return False
     return True
@@ -52,118 +41,64 @@ def _has_ranges(path: Path) -> bool:
     return True
 
 
-def _memory(tmp_path: Path) -> Traits:
+def _memory(tmp_path: Path) -> tuple[Storage, Traits]:
     ranges = InMemoryStorage.tmpfile is not Storage.tmpfile
-    return Traits(lambda path: InMemoryStorage(), native=True, exchange=True, xattrs=True, ranges=ranges)
+    return InMemoryStorage(), Traits(native=True, directories=True, exchange=True, xattrs=True, ranges=ranges)
 
 
-def _local(tmp_path: Path) -> Traits:
+def _local(tmp_path: Path) -> tuple[Storage, Traits]:
+    for folder in ("probe", "files"):
+        (tmp_path / folder).mkdir()
     probe = tmp_path / "probe"
-    probe.mkdir()
-    return Traits(
-        lambda path: FileSystemStorage(path / "files"),
+    return FileSystemStorage(tmp_path / "files"), Traits(
         native=True,
+        directories=True,
         exchange=_exchanges(probe),
         xattrs=_has_xattrs(probe),
         ranges=_has_ranges(probe),
     )
 
 
-def _wrapped(tmp_path: Path) -> Traits:
+def _wrapped(tmp_path: Path) -> tuple[Storage, Traits]:
     """A backend that is known by Django's methods alone."""
-    return Traits(lambda path: DjangoStorage(InMemoryStorage()), native=False)
+    return DjangoStorage(InMemoryStorage()), Traits(emptied=True)
 
 
-_ALL: list[Callable[[Path], Traits]] = [_memory, _local, _wrapped]
-_IN_PLACE: list[Callable[[Path], Traits]] = [_memory, _local]
+_Kind = Callable[[Path], tuple[Storage, Traits]]
+_ALL: list[_Kind] = [_memory, _local, _wrapped]
+_in_place = pytest.mark.parametrize("made", [_memory, _local], indirect=True, ids=["memory", "local"])
+
+
+def _name(kind: _Kind) -> str:
+    return kind.__name__.lstrip("_")
+
+
+@pytest.fixture(params=_ALL, ids=_name)
+def made(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[tuple[Storage, Traits]]:
+    kind: _Kind = request.param
+    storage, traits = kind(tmp_path)
+    yield storage, traits
+    storage.close()
 
 
 @pytest.fixture
-def traits(request: pytest.FixtureRequest, tmp_path: Path) -> Traits:
-    kind: Callable[[Path], Traits] = request.param
-    return kind(tmp_path)
+def storage(made: tuple[Storage, Traits]) -> Storage:
+    return made[0]
 
 
 @pytest.fixture
-def storage(traits: Traits, tmp_path: Path) -> Iterator[Storage]:
-    (tmp_path / "files").mkdir(exist_ok=True)
-    made = traits.make(tmp_path)
-    yield made
-    made.close()
+def traits(made: tuple[Storage, Traits]) -> Traits:
+    return made[1]
 
 
-def _of(kinds: list[Callable[[Path], Traits]]) -> Any:
-    return pytest.mark.parametrize("traits", kinds, indirect=True, ids=lambda kind: kind.__name__.lstrip("_"))
-
-
-@_of(_ALL)
-class TestSaving(conformance.Saving):
+@_in_place
+class TestOpenFiles(OpenFiles):
     pass
 
 
-@_of(_ALL)
-class TestLooking(conformance.Looking):
-    pass
-
-
-@_of(_ALL)
-class TestDeleting(conformance.Deleting):
-    pass
-
-
-@_of(_ALL)
-class TestNames(conformance.Names):
-    pass
-
-
-@_of(_IN_PLACE)
-class TestOpenFiles(conformance_files.OpenFiles):
-    pass
-
-
-@_of(_ALL)
-class TestRangesOfAnything(conformance_ranges.RangesOfAnything):
-    pass
-
-
-@_of(_IN_PLACE)
-class TestRanges(conformance_ranges.Ranges):
+@_in_place
+class TestRanges(Ranges):
     @pytest.fixture(autouse=True)
     def only_where_there_are_any(self, traits: Traits) -> None:
         if not traits.ranges:
             pytest.skip("no ranges and no files without a name here")
-
-
-@_of(_ALL)
-class TestLookingAtEntries(conformance_tree.LookingAtEntries):
-    pass
-
-
-@_of(_ALL)
-class TestReplacing(conformance_tree.Replacing):
-    pass
-
-
-@_of(_ALL)
-class TestRenamingFiles(conformance_tree.RenamingFiles):
-    pass
-
-
-@_of(_ALL)
-class TestDirectories(conformance_posix.Directories):
-    pass
-
-
-@_of(_ALL)
-class TestLinksAndSpecialFiles(conformance_posix.LinksAndSpecialFiles):
-    pass
-
-
-@_of(_ALL)
-class TestAttributesOfEntries(conformance_posix.AttributesOfEntries):
-    pass
-
-
-@_of(_ALL)
-class TestTelling(conformance_tree.Telling):
-    pass

@@ -177,8 +177,10 @@ class TestErrors:
         with pytest.raises(InvalidStorageError, match='Module "storage" does not define a "S3Storage" attribute/class'):
             handler(a={"BACKEND": "storage.S3Storage"})["a"]
 
-    def test_a_path_without_a_module(self) -> None:
-        with pytest.raises(InvalidStorageError, match="'S3': S3 doesn't look like a module path"):
+    def test_a_name_that_no_package_has_published(self) -> None:
+        with pytest.raises(
+            InvalidStorageError, match=r"'S3': give the dotted path .* \(there are .*\) \(in STORAGES\['a'"
+        ):
             handler(a={"BACKEND": "S3"})["a"]
 
     @pytest.mark.parametrize(
@@ -186,7 +188,7 @@ class TestErrors:
         [
             ("storages.backends.s3.S3Storage", "django-storages"),
             ("opendal.Operator", "opendal"),
-            ("fsspec.Storage", "fsspec"),
+            ("fsspec.Storage", "'storage-vfs[fsspec]'"),
             ("django.contrib.staticfiles.storage.StaticFilesStorage", "'storage-vfs[django]'"),
         ],
     )

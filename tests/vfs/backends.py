@@ -12,6 +12,7 @@ import io
 import os
 import sqlite3
 import threading
+import time
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
@@ -26,7 +27,7 @@ class ObjectStorage:
     what is missing is empty, and `save()` never overwrites but takes another name.
 
     `faults` is a folder in which a test arms errors: a file called `save` that holds `ENOSPC` or `RuntimeError` makes
-    each `save()` raise that until the file is removed.
+    each `save()` raise that until the file is removed, and one that holds `HANG` lets each wait for that.
     """
 
     def __init__(self, location: str, faults: str = "") -> None:
@@ -129,6 +130,10 @@ class ObjectStorage:
         try:
             fault = (self._faults / method).read_text()
         except FileNotFoundError:
+            return
+        if fault == "HANG":
+            while (self._faults / method).exists():
+                time.sleep(0.02)
             return
         if fault in errno.errorcode.values():
             code: int = getattr(errno, fault)

@@ -7,6 +7,7 @@ needs a mount of its own, with options or to be killed, takes `serve`. Both run 
 from __future__ import annotations
 
 import itertools
+import os
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack
 from pathlib import Path
@@ -35,7 +36,8 @@ def mounts_folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """What all mounts of the session lie below."""
     folder = tmp_path_factory.mktemp("mounts")
     folder.chmod(0o755)
-    for above in list(folder.parents)[:2]:  # other users go through to the mounts
+    depth = 3 if "PYTEST_XDIST_WORKER" in os.environ else 2
+    for above in list(folder.parents)[:depth]:  # other users go through to the mounts
         above.chmod(above.stat().st_mode | 0o011)
     return folder
 
@@ -89,12 +91,12 @@ def place(request: pytest.FixtureRequest, tmp_path: Path) -> Place:
     where: Where = request.param
     if not where.transport:
         (tmp_path / "plain").mkdir()
-        return Place(tmp_path / "plain", where)
+        return Place(tmp_path / "plain", where.abilities)
     request.getfixturevalue("rescue")
     server: Server = request.getfixturevalue("servers")(where)
     path = server.mountpoint / f"{next(_numbers)}"
     path.mkdir()
-    return Place(path, where, server)
+    return Place(path, where.abilities, server)
 
 
 @pytest.fixture(params=TRANSPORTS)

@@ -24,6 +24,10 @@ from typing import Any
 from kernel import Calls, Mounted
 
 CREW = 20
+LEAST = 10
+"""Steps of each, however slow the machine is just now."""
+FILES = 8
+"""Each has so many at the most: all are read once more at the end, which takes its time when others work as well."""
 DIRECTORIES = ("one", "two", "two/deep")
 LATE = {errno.ENOENT, errno.EEXIST, errno.ENOTEMPTY}
 """What POSIX says to who comes late to a common name."""
@@ -53,7 +57,7 @@ class Worker:
         self.steps = 0
 
     def run(self, until: float) -> None:
-        while time.monotonic() < until:
+        while time.monotonic() < until or self.steps < LEAST:
             self.steps += 1
             self.chance.choice((self._make, self._rewrite, self._check, self._move, self._delete, self._fight))()
         for path in list(self.own):
@@ -61,7 +65,7 @@ class Worker:
             self.calls.unlink(path)
 
     def _make(self) -> None:
-        if len(self.own) < 20:
+        if len(self.own) < FILES:
             self.made += 1
             path = f"{self.chance.choice(DIRECTORIES)}/{self.number}-{self.made}"
             self._write(path, os.O_EXCL)

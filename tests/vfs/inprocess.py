@@ -16,7 +16,7 @@ import fuse
 import pytest
 from places import TRANSPORTS
 
-from vfs.mountpoint import mount_table
+from vfs.mounts.mountpoint import mount_table
 
 SECONDS = 40
 PRELUDE = """
@@ -72,7 +72,7 @@ def script(request: pytest.FixtureRequest, tmp_path: Path) -> Script:
         **os.environ,
         "PYTHONPATH": os.pathsep.join(map(str, places)),
         "TMPDIR": str(tmp_path / "tmp"),
-        "XDG_CACHE_HOME": str(tmp_path / "cache"),
+        "XDG_STATE_HOME": str(tmp_path / "state"),
     }
 
     def run(code: str, *, succeeds: bool = True) -> str:

@@ -19,12 +19,12 @@ from backends import ObjectStorage, ScanningStorage
 
 from storage import FileSystemStorage, InMemoryStorage, Storage
 from storage.remote.django import adapt
-from vfs.attributes import Attributes
 from vfs.callers import Caller
+from vfs.content.openfile import Handle
 from vfs.filesystem import FileSystem
-from vfs.openfile import Handle
-from vfs.spool import Spool
-from vfs.tree import Node
+from vfs.names.attributes import Attributes
+from vfs.names.tree import Node, Tree
+from vfs.spool.spool import Spool
 
 KINDS = ("memory", "files", "scanned", "objects")
 """The storages of `places`, by the same names."""
@@ -74,6 +74,11 @@ class Calls(Protocol):
     def symlink(self, target: str, path: str) -> None: ...
     def readlink(self, path: str) -> str: ...
     def listdir(self, path: str) -> list[str]: ...
+
+
+def files_here(filesystem: FileSystem) -> int:
+    """How many nodes have a content here, because they are open or not stored yet."""
+    return len(filesystem.tree.files())
 
 
 class Verbs:
@@ -338,3 +343,18 @@ def _attributes(found: os.stat_result) -> Attributes:
         found.st_mtime_ns,
         found.st_ctime_ns,
     )
+
+
+def content_of(storage: Storage, name: str) -> bytes | None:
+    """What a storage has under a name; None where there is nothing."""
+    try:
+        with storage.open(name) as file:
+            data: bytes = file.read()
+            return data
+    except FileNotFoundError:
+        return None
+
+
+def nodes_of(tree: Tree) -> list[Node]:
+    """All nodes in memory, the root first."""
+    return list(tree.by_ino.values())

@@ -7,44 +7,46 @@ the refusal that is promised for it.
 
 from __future__ import annotations
 
-import errno
 import os
 import signal
 import subprocess
 import sys
-import time
-from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import pytest
 
-from vfs import records
-from vfs.mountpoint import is_stale, mount_table
+from vfs.mounts import records
+from vfs.mounts.mountpoint import is_stale, mount_table
+from vfs.testing.configuration import toml
+from vfs.testing.place import (
+    ABILITIES,
+    BY_THE_KERNEL,
+    CARRIED,
+    IN_PLACE,
+    IS_ROOT,
+    Place as PlainPlace,
+)
 
 HERE = Path(__file__).parent
 START_SECONDS = 30
-BELIEVED_SECONDS = 10.0
 
-IS_ROOT = os.geteuid() == 0
 TRANSPORTS = ("kernel", "fusepy") if sys.platform == "linux" else ("fusepy",)
-IN_PLACE = frozenset({"symlinks", "nodes", "directories", "in place", "hard links", "backslashes", "exchange", "holes"})
 STORAGES = {
-    "memory": IN_PLACE,
+    "memory": IN_PLACE | {"birth"},
     "files": IN_PLACE | {"local"},
-    "scanned": frozenset({"symlinks", "nodes", "directories", "local", "exchange"}),
-    "objects": frozenset(),
+    "scanned": frozenset({"symlinks", "nodes", "directories", "local", "exchange", "any bytes"}),
+    "objects": frozenset({"any bytes"}),
 }
-"""What a storage of each kind can do. "nodes": FIFOs, sockets and devices. "in place": content is written where it is.
-"local": it lies in a local folder. "holes": it tells where a file has no content."""
-CARRIED = frozenset({"noreplace", "exchange", "unnamed files", "holes", "inodes"})
-"""What libfuse 2 does not carry. "inodes": two names of one file are one file to the kernel, with one cache."""
-PLAIN = IN_PLACE | CARRIED | {"local", "xattr"}
+"""What a storage of each kind can do."""
 OVER_FUSEPY = ("files",)
 """The core is the same over each transport, so one storage shows what libfuse does; mounts of a test's own take all."""
 EVERY_KIND_OVER_FUSEPY = sys.platform != "linux" or bool(os.environ.get("VFS_TEST_ALL"))
+
+above_transports = pytest.mark.parametrize("transport", TRANSPORTS if EVERY_KIND_OVER_FUSEPY else TRANSPORTS[:1])
+"""For a test with mounts of its own that depends on nothing below the core: one transport shows it."""
 
 
 class Where(NamedTuple):
@@ -60,23 +62,27 @@ class Where(NamedTuple):
     def abilities(self) -> frozenset[str]:
         """What a place can do there."""
         if not self.transport:
-            return PLAIN
+            return ABILITIES
         able = STORAGES[self.kind]
-        return able - CARRIED if self.transport == "fusepy" else able | {"noreplace", "inodes", "unnamed files"}
+        return able - CARRIED if self.transport == "fusepy" else able | BY_THE_KERNEL
 
 
-def everywhere(*kinds: str) -> list[Where]:
-    """Each of these kinds, by default "plain" and all storages, over each transport that can be had here."""
+def everywhere(*kinds: str, heavy: bool = False) -> list[Where]:
+    """Each of these kinds, by default "plain" and all storages, over each transport that can be had here.
+
+    Libfuse is spared what is `heavy`: lighter tests show the same of it.
+    """
+    over_fusepy = () if heavy else OVER_FUSEPY
     found = []
     for kind in kinds or ("plain", *STORAGES):
-        over = [it for it in TRANSPORTS if it != "fusepy" or EVERY_KIND_OVER_FUSEPY or kind in OVER_FUSEPY]
+        over = [it for it in TRANSPORTS if it != "fusepy" or EVERY_KIND_OVER_FUSEPY or kind in over_fusepy]
         found += [Where(kind, it) for it in (over if kind != "plain" else [""])]
     return found
 
 
-def on(*kinds: str) -> pytest.MarkDecorator:
+def on(*kinds: str, heavy: bool = False) -> pytest.MarkDecorator:
     """Run a test on places of these kinds alone."""
-    return pytest.mark.parametrize("place", everywhere(*kinds), ids=str, indirect=True)
+    return pytest.mark.parametrize("place", everywhere(*kinds, heavy=heavy), ids=str, indirect=True)
 
 
 def configuration(folder: Path) -> str:
@@ -90,9 +96,17 @@ OPTIONS = {{ location = "{folder}/files" }}
 BACKEND = "backends.ScanningStorage"
 OPTIONS = {{ location = "{folder}/scanned" }}
 
+[STORAGES.bucket]
+BACKEND = "counted_bucket.FolderBucket"
+OPTIONS = {{ location = "{folder}/bucket" }}
+
 [STORAGES.objects]
 BACKEND = "backends.ObjectStorage"
 OPTIONS = {{ location = "{folder}/objects.sqlite", faults = "{folder}/faults" }}
+
+[STORAGES.versioned]
+BACKEND = "versioned.VersionedStorage"
+OPTIONS = {{ location = "{folder}/versioned", faults = "{folder}/faults" }}
 """
 
 
@@ -107,17 +121,22 @@ class Server:
         self.options = options or (("allow_other",) if IS_ROOT else ())
         self.mountpoint = folder / "mnt"
         self.config = folder / "vfs.toml"
-        for directory in (self.mountpoint, folder / "files", folder / "scanned", folder / "faults"):
+        for directory in (self.mountpoint, *(folder / name for name in ("files", "scanned", "versioned", "faults"))):
             directory.mkdir(parents=True, exist_ok=True)
         self.config.write_text(configuration(folder))
         self.log = Path(os.devnull)
         self.daemon: records.Record | None = None
 
+    def serve_bucket(self, options: Mapping[str, Any]) -> None:
+        """Have the alias `bucket`, with these options of `storage.OpenDALStorage`, and no other."""
+        definition = {"BACKEND": "storage.OpenDALStorage", "OPTIONS": options}
+        self.config.write_text("".join(toml("STORAGES.bucket", definition)))
+
     @property
     def environment(self) -> dict[str, str]:
         """The variables with which `vfs` finds the settings, the tests' backends, and the spool."""
         paths = os.pathsep.join(filter(None, [str(HERE.parents[1]), str(HERE), os.environ.get("PYTHONPATH")]))
-        return {**os.environ, "PYTHONPATH": paths, "XDG_CACHE_HOME": str(self.folder / "cache")}
+        return {**os.environ, "PYTHONPATH": paths, "XDG_STATE_HOME": str(self.folder / "state")}
 
     def run(self, *words: str, check: bool = True, timeout: float = START_SECONDS) -> subprocess.CompletedProcess[str]:
         """`vfs WORDS` with these settings."""
@@ -160,8 +179,8 @@ class Server:
         return is_stale(self.mountpoint) or any(entry.path == str(self.mountpoint) for entry in mount_table())
 
     def spooled(self) -> list[Path]:
-        """The files that lie in the spool."""
-        return [path for path in (self.folder / "cache").rglob("*") if path.is_file()]
+        """What lies in the spools, of this mount or of others before it; nothing where all is stored."""
+        return sorted((self.folder / "state" / "vfs" / "spool").glob("*/mount-*/*"))
 
     def logged(self) -> str:
         """All that the daemon has logged."""
@@ -194,88 +213,32 @@ class Server:
             self.log.unlink()
 
 
-@contextmanager
-def failing(*codes: int) -> Iterator[None]:
-    """The block must raise an OSError with one of these errnos."""
-    try:
-        yield
-    except OSError as error:
-        names = [errno.errorcode[code] for code in codes]
-        assert error.errno in codes, f"{error!r} instead of {' or '.join(names)}"
-    else:
-        raise AssertionError(f"no error, instead of {' or '.join(errno.errorcode[code] for code in codes)}")
-
-
-def soon(condition: Callable[[], bool]) -> bool:
-    """Whether it comes true within the time for which a kernel believes what it was told, with much to spare."""
-    deadline = time.monotonic() + BELIEVED_SECONDS
-    while not condition():
-        if time.monotonic() > deadline:
-            return False
-        time.sleep(0.02)
-    return True
-
-
-@contextmanager
-def opened(path: Path | bytes, flags: int, mode: int = 0o666) -> Iterator[int]:
-    """A descriptor of `path` for the length of the block."""
-    descriptor = os.open(path, flags, mode)
-    try:
-        yield descriptor
-    finally:
-        os.close(descriptor)
-
-
 @dataclass(frozen=True)
-class Place:
-    """A fresh, empty directory for one test."""
+class Place(PlainPlace):
+    """A fresh, empty directory on a plain folder, or on the mount of a server."""
 
-    path: Path
-    where: Where
     server: Server | None = None
 
     @property
     def kind(self) -> str:
         """The kind of storage."""
-        return self.where.kind
-
-    def can(self, what: str) -> bool:
-        """Whether storage and transport can do `what`, one of the words of `PLAIN`."""
-        assert what in PLAIN
-        return what in self.where.abilities
+        return self.server.kind if self.server is not None else "plain"
 
     @property
     def behind(self) -> Path:
-        """The same directory on disk, behind the mount, where the storage is "local"."""
-        if self.server is None:
+        """See `PlainPlace.behind`."""
+        if self.server is None or not self.can("local"):
             return self.path
         return self.server.folder / self.kind / self.path.relative_to(self.server.mountpoint)
 
-    def __truediv__(self, name: str) -> Path:
-        return self.path / name
+    def stored(self, name: str) -> bytes:
+        """See `PlainPlace.stored`."""
+        if self.server is None or self.kind != "objects":
+            return super().stored(name)
+        from backends import ObjectStorage
 
-    def sh(self, script: str, *, check: bool = True, timeout: float = 60, user: int | None = None) -> str:
-        """Run a shell script in the place, and return what it printed, errors included."""
-        return run(["sh", "-c", script], self.path, check=check, timeout=timeout, user=user)
-
-
-def run(
-    command: Sequence[str | Path], cwd: Path | str, *, check: bool = True, timeout: float = 60, user: int | None = None
-) -> str:
-    """Run a program and return what it printed, errors included; AssertionError when it fails."""
-    done = subprocess.run(
-        command,
-        cwd=cwd,
-        stdin=subprocess.DEVNULL,
-        stdout=subprocess.PIPE,
-        stderr=subprocess.STDOUT,
-        timeout=timeout,
-        check=False,
-        user=user,
-        group=user,
-        extra_groups=[] if user is not None else None,
-        env={**os.environ, "LC_ALL": "C.UTF-8", "HOME": str(cwd)},
-    )
-    printed = done.stdout.decode(errors="replace")
-    assert not check or done.returncode == 0, f"{command}: exit code {done.returncode}\n{printed}"
-    return printed
+        storage = ObjectStorage(f"{self.server.folder}/objects.sqlite")
+        try:
+            return storage.content(str((self / name).relative_to(self.server.mountpoint)))
+        finally:
+            storage.close()

@@ -12,6 +12,7 @@ import pytest
 from places import on
 
 IN_PLACE = on("memory", "files")
+HEAVY = on("memory", "files", heavy=True)
 EVERYWHERE = on("memory", "files", "scanned", "objects")
 
 

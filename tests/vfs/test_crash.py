@@ -14,12 +14,13 @@ import subprocess
 import sys
 import time
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 from pathlib import Path
 
 import pytest
 from backends import ObjectStorage
-from places import Server
+from places import Server, above_transports
+from programs import needs
 
 Serve = Callable[..., Server]
 NOTED = 60
@@ -40,7 +41,8 @@ try:
             path = f"{path}.renamed"
         os.write(note, f"{os.path.basename(path)} {hashlib.sha256(data).hexdigest()}\\n".encode())
 except OSError as error:
-    sys.exit(0 if error.errno in (errno.ENOTCONN, errno.ECONNABORTED, errno.EIO) else repr(error))
+    print(repr(error), file=sys.stderr)
+    sys.exit(error.errno not in (errno.ENOTCONN, errno.ECONNABORTED, errno.EIO))
 """
 COMMITTER = """
 import itertools, sqlite3, sys
@@ -56,6 +58,24 @@ with open(notes, "a", buffering=1) as note:
             break
         note.write(f"{number}\\n")
 """
+
+PROGRAMS = {
+    "git": """
+        git init -q . && git config user.name A && git config user.email a@example.com || exit
+        while echo $((number += 1)) > "file $number" && git add . && git commit -qm $number; do
+            git rev-parse HEAD >> "$NOTES"
+            test $((number % 5)) != 0 || git gc -q || exit
+        done""",
+    "cp and tar": """
+        while cp -r "$SOURCES" tree && tar -cf tree.tar tree && tar -xf tree.tar && rm -r tree; do :; done""",
+    "make": """
+        printf 'int main(void) { return 0; }' > main.c; printf 'main: main.c; cc -g -o $@ $<' > Makefile
+        while make -s && ./main && rm main; do :; done""",
+    "fio": """
+        while fio --name=job --filename=file --size=4m --rw=randwrite --bs=4k --ioengine=$ENGINE --verify=crc32c \\
+            --fsync=32; do :; done""",
+}
+"""Shell scripts that go on until the mount is gone."""
 
 
 @contextmanager
@@ -78,10 +98,13 @@ def at_work(script: str, server: Server, notes: Path, *names: str) -> Iterator[l
             worker.communicate()
 
 
-def wait_for_notes(notes: Path, count: int) -> None:
+def wait_for_notes(notes: Path, count: int, server: Server, workers: list[subprocess.Popen[str]]) -> None:
+    """Until so many are noted; none of the workers may end before."""
     deadline = time.monotonic() + 40
     while not notes.exists() or notes.read_bytes().count(b"\n") < count:
-        assert time.monotonic() < deadline, "the writers do not get on"
+        for worker in workers:
+            assert worker.poll() is None, (worker.communicate()[1], server.logged())
+        assert time.monotonic() < deadline, ("the writers do not get on", server.logged())
         time.sleep(0.01)
 
 
@@ -103,8 +126,8 @@ def stored(server: Server) -> Callable[[str], bytes]:
 @pytest.mark.parametrize("kind", ["files", "scanned", "objects"])
 def test_every_file_whose_close_had_returned_is_stored(serve: Serve, kind: str, tmp_path: Path) -> None:
     server, notes = serve(kind), tmp_path / "notes"
-    with at_work(WRITER, server, notes, "one", "two", "three"):
-        wait_for_notes(notes, NOTED)
+    with at_work(WRITER, server, notes, "one", "two", "three") as workers:
+        wait_for_notes(notes, NOTED, server, workers)
         kill(server)
     noted = dict(line.split() for line in notes.read_text().splitlines())
     assert len(noted) >= NOTED
@@ -121,8 +144,8 @@ def test_every_file_whose_close_had_returned_is_stored(serve: Serve, kind: str, 
 
 def test_every_transaction_that_was_committed_is_in_the_database(serve: Serve, tmp_path: Path) -> None:
     server, notes = serve("files"), tmp_path / "notes"
-    with at_work(COMMITTER, server, notes, ""):
-        wait_for_notes(notes, NOTED)
+    with at_work(COMMITTER, server, notes, "") as workers:
+        wait_for_notes(notes, NOTED, server, workers)
         kill(server)
     server.mount()
     for folder in (server.mountpoint, server.folder / "files"):
@@ -150,8 +173,8 @@ def test_the_next_mount_works_at_once_whatever_was_going_on(serve: Serve, kind: 
     with subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE) as holder:
         assert holder.stdout is not None
         assert holder.stdout.readline() == b"held\n"
-        with at_work(WRITER, server, notes, "one", "two"):
-            wait_for_notes(notes, NOTED // 2)
+        with at_work(WRITER, server, notes, "one", "two") as workers:
+            wait_for_notes(notes, NOTED // 2, server, workers)
             kill(server)
         server.mount()
         assert sorted(os.listdir(server.mountpoint))[:1] == (["directory"] if kind == "files" else [])
@@ -159,3 +182,42 @@ def test_the_next_mount_works_at_once_whatever_was_going_on(serve: Serve, kind: 
         assert (server.mountpoint / "new").read_text() == "it works"
         server.run("unmount", str(server.mountpoint))
         holder.kill()
+
+
+@needs("git", "make", "cc", "fio")
+@above_transports
+@pytest.mark.parametrize("kind", ["memory", "files", "objects"])
+def test_the_next_mount_works_after_programs_were_cut_off(
+    serve: Serve, kind: str, tmp_path: Path, sources: Callable[[int], Path]
+) -> None:
+    """None of them hangs, and each commit that git had told of is in the local folder, in a sound repository."""
+    server, notes = serve(kind), tmp_path / "notes"
+    variables = {**os.environ, "NOTES": str(notes), "SOURCES": str(sources(60)), "HOME": str(tmp_path)}
+    variables["ENGINE"] = "psync" if kind == "objects" else "mmap"
+    with ExitStack() as stack:
+        programs = {}
+        for name, script in PROGRAMS.items():
+            (server.mountpoint / name).mkdir()
+            programs[name] = subprocess.Popen(
+                ["sh", "-c", script],
+                cwd=server.mountpoint / name,
+                env=variables,
+                stdout=subprocess.DEVNULL,
+                stderr=subprocess.DEVNULL,
+                text=True,
+            )
+            stack.callback(programs[name].kill)
+        wait_for_notes(notes, 2 if kind == "objects" else 5, server, list(programs.values()))
+        kill(server)
+        for program in programs.values():
+            program.wait(30)
+    server.mount()
+    (server.mountpoint / "new").write_text("it works")
+    assert (server.mountpoint / "new").read_text() == "it works"
+    if kind == "files":
+        for top in (server.mountpoint, server.folder / "files"):
+            git: list[str | Path] = ["git", "-c", "safe.directory=*", "-C", top / "git"]
+            subprocess.run([*git, "fsck", "--full", "--strict"], check=True, capture_output=True)
+            for commit in notes.read_text().split():
+                subprocess.run([*git, "cat-file", "-e", f"{commit}^{{tree}}"], check=True)
+    server.run("unmount", str(server.mountpoint))

@@ -12,7 +12,9 @@ from concurrent.futures import ThreadPoolExecutor
 
 import pytest
 from backends import ObjectStorage, ScanningStorage
-from places import Server, failing, opened
+from places import Server, above_transports
+
+from vfs.testing.place import failing, opened
 
 Serve = Callable[..., Server]
 MIB = 1 << 20
@@ -20,8 +22,8 @@ MIB = 1 << 20
 
 @pytest.fixture
 def broken(serve: Serve) -> Iterator[Server]:
-    """An object store of its own, in which errors are armed with `fail()`."""
-    return serve("objects", "attr_timeout=0", "entry_timeout=0")
+    """An object store of its own, in which errors are armed with `fail()`, and each is heard of."""
+    return serve("objects", "attr_timeout=0", "entry_timeout=0", "timeout=0")
 
 
 @pytest.fixture
@@ -65,6 +67,7 @@ def test_fsync_reports_it_and_can_be_repeated(broken: Server, objects: ObjectSto
         assert objects.content("file") == b"content"
 
 
+@above_transports
 def test_truncate_by_name_reports_it(broken: Server, objects: ObjectStorage) -> None:
     (broken.mountpoint / "file").write_bytes(b"old content")
     broken.fail("save", "ENOSPC")
@@ -74,6 +77,7 @@ def test_truncate_by_name_reports_it(broken: Server, objects: ObjectStorage) -> 
     broken.mend()
 
 
+@above_transports
 def test_programs_hear_of_it(broken: Server) -> None:
     broken.fail("save", "ENOSPC")
     done = subprocess.run(["cp", __file__, broken.mountpoint], capture_output=True, text=True, check=False)
@@ -82,6 +86,7 @@ def test_programs_hear_of_it(broken: Server) -> None:
     broken.mend()
 
 
+@above_transports
 def test_what_could_not_be_stored_is_pending_and_goes_with_the_next_try(broken: Server, objects: ObjectStorage) -> None:
     broken.fail("save", "ConnectionError")
     with failing(errno.EIO):
@@ -96,6 +101,7 @@ def test_what_could_not_be_stored_is_pending_and_goes_with_the_next_try(broken: 
     assert objects.content("file") == b"content"
 
 
+@above_transports
 def test_unmounting_lazily_keeps_what_could_not_be_stored(broken: Server) -> None:
     broken.fail("save", "ConnectionError")
     with failing(errno.EIO):
@@ -108,6 +114,7 @@ def test_unmounting_lazily_keeps_what_could_not_be_stored(broken: Server) -> Non
     assert '"file"' in notes[0].read_text()
 
 
+@above_transports
 def test_what_is_pending_dies_with_its_name(broken: Server, objects: ObjectStorage) -> None:
     broken.fail("save", "ENOSPC")
     with failing(errno.ENOSPC):
@@ -118,6 +125,7 @@ def test_what_is_pending_dies_with_its_name(broken: Server, objects: ObjectStora
     assert objects.keys() == []
 
 
+@above_transports
 def test_an_outage_never_reads_as_absence(broken: Server) -> None:
     (broken.mountpoint / "file").write_bytes(b"content")
     for method in ("listdir", "size", "open", "exists", "get_modified_time"):
@@ -174,6 +182,7 @@ def test_the_mount_lives_on_after_the_worst(broken: Server, fault: str) -> None:
     broken.unmount()
 
 
+@above_transports
 def test_a_save_that_is_refused_for_its_content(serve: Serve) -> None:
     """A subclass that overrides _save() sees every content, and what it refuses never reaches the folder."""
     server = serve("scanned")
@@ -281,6 +290,7 @@ def test_requests_go_on_while_one_waits(broken: Server) -> None:
             assert list(threads.map(read, range(8))) == [b"%d" % number * 1000 for number in range(8)]
 
 
+@above_transports
 def test_a_killed_writer_leaves_what_it_wrote(broken: Server, objects: ObjectStorage) -> None:
     """Nobody calls close() then, but the kernel releases: what was written is stored all the same."""
     script = "import os, sys; f = open(sys.argv[1], 'wb', 0); f.write(b'content'); os.kill(os.getpid(), 9)"

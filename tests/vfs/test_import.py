@@ -27,6 +27,13 @@ def test_it_loads_nothing_heavy(tmp_path: Path) -> None:
     assert not loaded & HEAVY
 
 
+def test_the_end_of_a_mount_takes_no_filesystem(tmp_path: Path) -> None:
+    """It asks the daemon, and starts sooner without what a daemon is made of."""
+    done = python("import sys, vfs.cli.unmount, vfs.mounts.mountpoint; print(*sys.modules)", REPOSITORY, cwd=tmp_path)
+    assert "vfs.mounts.mountpoint" in done.stdout, done.stderr
+    assert "vfs.filesystem" not in done.stdout.split()
+
+
 def test_each_public_name_is_there(tmp_path: Path) -> None:
     done = python("import vfs; print([getattr(vfs, name).__name__ for name in vfs.__all__])", REPOSITORY, cwd=tmp_path)
     assert "'mounted'" in done.stdout, done.stderr

@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 from inprocess import STORAGES, Script
 
-from vfs.mountpoint import mount_table
+from vfs.mounts.mountpoint import mount_table
 
 pytestmark = pytest.mark.mount
 _EACH_STORAGE = pytest.mark.parametrize("storage", STORAGES.values(), ids=list(STORAGES))
@@ -113,6 +113,54 @@ with open(made.mountpoint / "file") as file:
 made.unmount()
 made.unmount()
 assert os.listdir(here / "mnt") == []
+""")
+
+
+LEFT = """
+threads = set(threading.enumerate())
+
+def descriptors():
+    found = [f"/proc/self/fd/{number}" for number in os.listdir("/proc/self/fd")]
+    return sorted(os.readlink(it) for it in found if os.path.lexists(it) and "memfd" not in os.readlink(it))
+
+before = descriptors()  # a storage in memory keeps memfds for its next files
+
+def assert_nothing_is_left():
+    for thread in set(threading.enumerate()) - threads:
+        thread.join(10)
+        assert not thread.is_alive(), thread
+    assert descriptors() == before
+"""
+
+
+@_EACH_STORAGE
+def test_no_thread_and_no_descriptor_is_left(script: Script, storage: str) -> None:
+    script(f"""
+storage = {storage}
+{LEFT}
+with mounted(storage, cache_dir=str(here / "cache"), write_back=60) as path:
+    sh(f"cd {{path}}; mkdir d; for name in a b c; do echo $name > d/$name; done; cat d/*; mv d e; rm -r e")
+assert_nothing_is_left()
+""")
+
+
+def test_one_that_cannot_be_made_leaves_nothing_and_can_be_tried_again(script: Script) -> None:
+    script(f"""
+from vfs.mounts.mounting import Mount, MountOptions
+storage = ObjectStorage(str(here / "objects.sqlite"))
+storage.save("file", ContentFile(b"content"))
+{LEFT}
+(here / "mnt").mkdir()
+running = Mount(storage, here / "mnt", MountOptions(cache_dir=str(here / "cache")), sys.argv[2], shared=True)
+(here / "mnt").rmdir()
+try:
+    running.start()
+except (OSError, vfs.MountError):
+    assert_nothing_is_left()
+else:
+    raise AssertionError("it is mounted where there is no directory")
+with mounted(storage, cache_dir=str(here / "cache")) as path:
+    assert sh(f"cat {{path}}/file") == "content"
 """)
 
 
@@ -226,7 +274,7 @@ with mounted(storage) as path:
 
 @pytest.mark.skipif(shutil.which("git") is None, reason="git is not installed")
 def test_a_program_that_works_in_the_mount(script: Script) -> None:
-    """Started with a current directory elsewhere: see the notes on vfork in vfs.mounting."""
+    """Started with a current directory elsewhere: see the notes on vfork in vfs.mounts.mounting."""
     script("""
 storage = InMemoryStorage()
 with mounted(storage) as path:

@@ -5,27 +5,25 @@ and attributes for a minute: the mount takes back what the kernel was told (`Sto
 from __future__ import annotations
 
 import pytest
-from inprocess import STORAGES, Script
+from inprocess import STORAGES, WAYS, Script
 from places import TRANSPORTS
 
 pytestmark = [
     pytest.mark.mount,
     pytest.mark.skipif("kernel" not in TRANSPORTS, reason="libfuse 2 cannot take back what the kernel was told"),
+    pytest.mark.parametrize("script", [way for way in WAYS if "kernel" in way], ids=", over ".join, indirect=True),
 ]
 ADAPTED = STORAGES | {"objects": f"adapt({STORAGES['objects']})"}
 BELIEVED = "entry_timeout=60, attr_timeout=60"
 each = pytest.mark.parametrize("storage", ADAPTED.values(), ids=list(ADAPTED))
 in_place = pytest.mark.parametrize("storage", [STORAGES["memory"], STORAGES["files"]], ids=["memory", "files"])
-OVER_KERNEL = """
-from storage.remote.django import adapt
-if sys.argv[2] != "kernel": sys.exit()
-"""
+IMPORTS = "from storage.remote.django import adapt\n"
 
 
 @pytest.fixture
 def over_kernel(script: Script) -> Script:
     """A program over the one transport that can do that."""
-    return lambda code, **more: script(OVER_KERNEL + code, **more)
+    return lambda code, **more: script(IMPORTS + code, **more)
 
 
 @each
@@ -173,4 +171,27 @@ with mounted(storage, {BELIEVED}) as path:
     expected = b"mount" + b" storage mount" * 5
     assert (path / "file").read_bytes() == storage.open("file").read() == expected
     assert sh(f"cat {{path}}/file").encode() == expected
+""")
+
+
+@each
+@pytest.mark.parametrize("options", ["timeout=30", "timeout=0, write_back=60"])
+def test_what_came_from_the_kernel_it_is_not_told_again(over_kernel: Script, storage: str, options: str) -> None:
+    """It could not take that in: it holds the directory until it is answered."""
+    over_kernel(f"""
+from vfs.transports.kernel.notifications import Notifier
+told = []
+Notifier._messages = lambda self, change: told.append(change) or []
+storage = {storage}
+running = mount(storage, here / "tmp", {BELIEVED}, {options})
+sh(f"cd {{running.mountpoint}}; echo one > a; echo two > b; mv a b; mkdir d; mv b d/c; chmod 600 d/c; mv d e")
+sh(f"cd {{running.mountpoint}}; rm e/c; rmdir e; mkdir d; echo 1 > d/a")
+assert not running.filesystem.contents.uploads.flush(None, 20)["failed"]
+sh(f"cd {{running.mountpoint}}; mv d e; echo 2 > e/b")
+assert running.drain() == []
+assert told == []
+storage.save("file", ContentFile(b"saved"))
+assert told
+running.unmount()
+assert storage.open("e/b").read() == b"2\\n"
 """)

@@ -11,8 +11,10 @@ from collections.abc import Callable
 from pathlib import Path
 
 import pytest
-from places import Place, on, run, soon
-from programs import EVERYWHERE, IN_PLACE, needs
+from places import Place, on
+from programs import EVERYWHERE, HEAVY, needs
+
+from vfs.testing.place import run, soon
 
 
 def assert_same_tree(one: Path, other: Path) -> None:
@@ -26,7 +28,7 @@ def assert_same_tree(one: Path, other: Path) -> None:
 
 
 @pytest.mark.slow
-@IN_PLACE
+@HEAVY
 def test_a_source_tree_of_two_thousand_files(place: Place, sources: Callable[[int], Path]) -> None:
     source = sources(2000)
     run(["cp", "-a", source, place / "copy"], place.path)

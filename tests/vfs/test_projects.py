@@ -11,8 +11,10 @@ from collections.abc import Callable
 from pathlib import Path
 
 import pytest
-from places import Place, on, run
-from programs import EVERYWHERE, IN_PLACE, needs
+from places import Place, on
+from programs import EVERYWHERE, HEAVY, IN_PLACE, needs
+
+from vfs.testing.place import run
 
 
 @needs("git")
@@ -45,7 +47,7 @@ def test_git(place: Place, sources: Callable[[int], Path]) -> None:
 
 @needs("git")
 @pytest.mark.slow
-@IN_PLACE
+@HEAVY
 def test_git_clones_packs_and_collects(place: Place, sources: Callable[[int], Path]) -> None:
     run(["cp", "-r", sources(150), place / "origin"], place.path)
     place.sh(
@@ -76,7 +78,7 @@ def test_a_build(place: Place) -> None:
 
 @needs("make", "cc", "ar")
 @pytest.mark.slow
-@IN_PLACE
+@HEAVY
 def test_a_library_and_its_users_are_built_in_parallel(place: Place) -> None:
     for number in range(12):
         (place / f"part{number}.c").write_text(f"int part{number}(int x) {{ return x + {number}; }}\n")
@@ -103,16 +105,16 @@ def test_a_library_and_its_users_are_built_in_parallel(place: Place) -> None:
 @pytest.mark.slow
 @on("memory")
 def test_pip_installs_a_package_into_an_environment(place: Place, tmp_path: Path) -> None:
-    """Without a network: the environment takes pip from the interpreter, the package is a folder."""
+    """Without a network: pip is that of the interpreter, the package is a folder."""
     (tmp_path / "package" / "made").mkdir(parents=True)
     (tmp_path / "package" / "made" / "__init__.py").write_text("def main():\n    print('installed')\n")
     (tmp_path / "package" / "backend.py").write_text(_BACKEND)
     (tmp_path / "package" / "pyproject.toml").write_text(
         '[build-system]\nrequires = []\nbuild-backend = "backend"\nbackend-path = ["."]\n'
     )
-    run([sys.executable, "-m", "venv", place / "venv"], place.path, timeout=80)
+    run([sys.executable, "-m", "venv", "--without-pip", place / "venv"], place.path)
     python = place / "venv" / "bin" / "python"
-    pip: list[str | Path] = [python, "-I", "-m", "pip", "--disable-pip-version-check", "-q"]  # without PYTHONPATH
+    pip: list[str | Path] = [sys.executable, "-I", "-m", "pip", "--disable-pip-version-check", "-q", "--python", python]
     run([*pip, "install", "--no-index", "--no-build-isolation", tmp_path / "package"], place.path)
     assert run([python, "-c", "import made; made.main()"], "/") == "installed\n"
     assert run([place / "venv" / "bin" / "made"], "/") == "installed\n"

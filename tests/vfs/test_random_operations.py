@@ -1,7 +1,8 @@
 """Random operations on files, each answer compared with that of a model which is simple enough to be right.
 
 This is fsx's idea: files under a few names are read, written, cut, mapped, appended to, synced, renamed, linked and
-unlinked through several descriptors, thousands of times. It runs on every storage, by the verbs in this process and
+unlinked through several descriptors, thousands of times, while the directory of some has now one name and now another.
+It runs on every storage, by the verbs in this process and
 through mounts. A failure shows the seed and the last operations; `VFS_TEST_SEED` repeats it, and `VFS_TEST_STEPS` says
 how many operations to do.
 """
@@ -12,17 +13,26 @@ import mmap
 import os
 import random
 from collections import deque
+from contextlib import closing
 from dataclasses import dataclass, field
+from pathlib import Path
 
 import pytest
-from kernel import Calls, Mounted, Verbs
+from kernel import Calls, Mounted, Verbs, files_here
 from places import Place
+
+from services.s3 import Bucket
+from storage import OpenDALStorage
+from vfs.filesystem import FileSystem
+from vfs.spool.spool import Spool
 
 SEED = int(os.environ.get("VFS_TEST_SEED") or random.SystemRandom().randrange(1 << 32))
 STEPS = int(os.environ.get("VFS_TEST_STEPS") or 3000)
 MOST = 150_000
 """Bytes that a file has at most: more than a request of the kernel carries."""
-NAMES = ("a", "b", "c")
+NAMES = ("a", "b", "D/a", "D/b")
+"""What the model calls the files; D is a directory, by whichever of its names."""
+DIRECTORIES = ("d", "e")
 DESCRIPTORS = 5
 SHOWN = 15
 """How many of the last operations a failure shows."""
@@ -38,6 +48,7 @@ WEIGHTS = {
     "close": 4,
     "fsync": 1,
     "rename": 1,
+    "rename_directory": 1,
     "unlink": 1,
     "link": 1,
     "look": 2,
@@ -76,12 +87,14 @@ class Fsx:
         self.calls = calls
         self.chance = random.Random(seed)
         self.files: dict[str, File] = {}
+        self.directory, self.other = DIRECTORIES
         self.descriptors: list[Descriptor] = []
         self.log: deque[str] = deque(maxlen=SHOWN)
         self.operations = [name for name in WEIGHTS if name in able for _ in range(WEIGHTS[name])]
 
     def run(self, steps: int) -> None:
         """Do so many operations, then close everything and look at what is left."""
+        self.calls.mkdir(self.directory)
         for number in range(steps):
             operation = self.chance.choice(self.operations)
             self.log.append(f"{number}: {operation}")
@@ -112,6 +125,10 @@ class Fsx:
         name = self.chance.choice(sorted(self.files))
         self._say(name)
         return name
+
+    def _path(self, name: str) -> str:
+        """What a file is called now."""
+        return name.replace("D", self.directory)
 
     def _span(self, limit: int) -> tuple[int, int]:
         """An offset below `limit` and a size, often small, sometimes large, sometimes at the edge of a page."""
@@ -150,7 +167,7 @@ class Fsx:
     def _truncate(self) -> None:
         if name := self._name():
             size = self._size()
-            self.calls.truncate(name, size)
+            self.calls.truncate(self._path(name), size)
             self.files[name].truncate(size)
 
     def _ftruncate(self) -> None:
@@ -190,7 +207,7 @@ class Fsx:
         if len(self.descriptors) == DESCRIPTORS:
             return
         file = self.files.setdefault(name, File(names={name}))
-        fd = self.calls.open(name, flags)
+        fd = self.calls.open(self._path(name), flags)
         self._say("is fd", fd)
         if flags & os.O_TRUNC:
             file.truncate(0)
@@ -209,15 +226,20 @@ class Fsx:
         if name := self._name():
             new = self.chance.choice(NAMES)
             self._say("to", new)
-            self.calls.rename(name, new)
+            self.calls.rename(self._path(name), self._path(new))
             if self.files.get(new) is not self.files[name]:  # two names of one file: nothing happens
                 self._lose(new)
                 self.files[new] = file = self.files.pop(name)
                 file.names ^= {name, new}
 
+    def _rename_directory(self) -> None:
+        self._say(self.directory, "to", self.other)
+        self.calls.rename(self.directory, self.other)
+        self.directory, self.other = self.other, self.directory
+
     def _unlink(self) -> None:
         if name := self._name():
-            self.calls.unlink(name)
+            self.calls.unlink(self._path(name))
             self._lose(name)
 
     def _lose(self, name: str) -> None:
@@ -229,15 +251,16 @@ class Fsx:
         name = self._name() if free else None
         if name:
             self._say("as", free[0])
-            self.calls.link(name, free[0])
+            self.calls.link(self._path(name), self._path(free[0]))
             self.files[free[0]] = self.files[name]
             self.files[name].names.add(free[0])
 
     def _look(self) -> None:
-        assert sorted(self.calls.listdir("")) == sorted(self.files)
+        found = [*self.calls.listdir(""), *(f"D/{leaf}" for leaf in self.calls.listdir(self.directory))]
+        assert sorted(found) == sorted([self.directory, *self.files])
         for name, file in self.files.items():
-            found = self.calls.stat(name)
-            assert (name, found.size, found.nlink) == (name, len(file.content), len(file.names))
+            about = self.calls.stat(self._path(name))
+            assert (name, about.size, about.nlink) == (name, len(file.content), len(file.names))
         for one in self.descriptors:
             assert (one.fd, self.calls.fstat(one.fd).size) == (one.fd, len(one.file.content))
         if name := self._name():
@@ -245,18 +268,18 @@ class Fsx:
 
     def _compare(self, name: str) -> None:
         """The whole content, through a descriptor of its own."""
-        fd = self.calls.open(name, os.O_RDONLY)
+        fd = self.calls.open(self._path(name), os.O_RDONLY)
         try:
             assert self.calls.read(fd, MOST + 1, 0) == self.files[name].content
         finally:
             self.calls.close(fd)
 
 
-def run(calls: Calls, able: set[str]) -> None:
+def run(calls: Calls, able: set[str], steps: int = STEPS) -> None:
     print(f"VFS_TEST_SEED={SEED}")
     fsx = Fsx(calls, SEED, able)
     try:
-        fsx.run(STEPS)
+        fsx.run(steps)
     except Exception as error:
         last = "\n  ".join(fsx.log)
         text = str(error) if isinstance(error, OSError) else "it differs from the model"
@@ -266,13 +289,28 @@ def run(calls: Calls, able: set[str]) -> None:
             calls.close(one.fd)
 
 
-@pytest.mark.parametrize("cache_seconds", [0.0, 1.0], ids=["uncached", "cached"])
-def test_by_the_verbs(verbs: Verbs, cache_seconds: float) -> None:
-    if cache_seconds and verbs.filesystem.storage.blocking:
-        verbs.filesystem.names.cache_seconds = cache_seconds
+@pytest.mark.parametrize(
+    ("cache_seconds", "write_back"),
+    [(0.0, None), (1.0, None), (1.0, 3600.0)],
+    ids=["uncached", "cached", "written back"],
+)
+def test_by_the_verbs(verbs: Verbs, cache_seconds: float, write_back: float | None) -> None:
+    filesystem = verbs.filesystem
+    if filesystem.storage.blocking:
+        filesystem.names.listings.seconds = cache_seconds
+    filesystem.contents.uploads.write_back = write_back
     able = set(WEIGHTS) - {"map_read", "map_write"}
-    run(verbs, able if verbs.filesystem.storage.in_place else able - {"link"})
-    assert verbs.filesystem.open_files() == 0
+    run(verbs, able if filesystem.storage.in_place else able - {"link"})
+    assert filesystem.drain() == []
+    assert files_here(filesystem) == 0
+
+
+@pytest.mark.parametrize("options", [{}, {"attributes": True, "directories": True}], ids=["", "with attributes"])
+def test_by_the_verbs_on_a_bucket(s3_bucket: Bucket, tmp_path: Path, options: dict[str, bool]) -> None:
+    with closing(OpenDALStorage(**s3_bucket.opendal, **options)) as storage:
+        filesystem = FileSystem(storage, cache_seconds=1.0, spool=Spool(tmp_path / "spool"))
+        run(Verbs(filesystem), set(WEIGHTS) - {"map_read", "map_write", "link"}, STEPS // 6)  # each takes as long
+        filesystem.close()
 
 
 def test_through_a_mount(place: Place) -> None:

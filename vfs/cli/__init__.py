@@ -19,11 +19,11 @@ from vfs.cli import errors, output
 from vfs.cli.group import LazyGroup
 
 SECTIONS = {
-    "Mounts": ("mount", "unmount", "status"),
+    "Mounts": ("mount", "unmount", "status", "top", "trace", "log", "flush", "refresh", "reload", "recover"),
     "Files of a storage, without a mount": (
         *("ls", "tree", "cat", "cp", "mv", "rm", "mkdir", "stat", "du", "df", "url"),
     ),
-    "The set-up": ("storages", "completion"),
+    "The set-up": ("doctor", "storages", "completion", "install-helper"),
 }
 ALIASES = {"umount": "unmount"}
 
@@ -102,17 +102,33 @@ def configure(config: str | None, django_settings: str | None) -> None:
         settings.configure(config=config, django_settings=django_settings)
 
 
-def main(args: Sequence[str] | None = None) -> int:
-    """Run the command in `args` (those of the process by default), and return its exit code."""
+def main(args: Sequence[str] | None = None, program: str = "vfs") -> int:
+    """Run the command in `args` (those of the process by default), and return its exit code.
+
+    `program` is what help and usage call it.
+    """
     words = list(sys.argv[1:] if args is None else args)
     output.make_safe()
     if "_VFS_COMPLETE" in os.environ:
         importlib.import_module("vfs.cli.completing")  # tells click about the shells
     try:
-        code: Any = cli.main(words or ["--help"], prog_name="vfs", standalone_mode=False)
+        code: Any = cli.main(_of_mount(words) or ["--help"], prog_name=program, standalone_mode=False)
         output.flush()
     except BaseException as error:  # noqa: BLE001 - the one place where exceptions end
-        code = errors.report(error)
+        try:
+            code = errors.report(error)
+        except KeyboardInterrupt:
+            code = errors.INTERRUPTED
     finally:
         logging.shutdown()
     return code if isinstance(code, int) else 0
+
+
+def _of_mount(words: list[str]) -> list[str]:
+    """The words as they are, but for ALIAS DIRECTORY -o OPTIONS, which is what fuse's helper of mount(8) has.
+
+    For a line of /etc/fstab that begins with `vfs#ALIAS`, and has the type `fuse`.
+    """
+    if len(words) == 4 and words[2] == "-o" and not words[0].startswith("-") and not cli.has(words[0]):
+        return ["mount", "-o", words[3], "--", *words[:2]]
+    return words

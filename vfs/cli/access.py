@@ -43,7 +43,7 @@ def is_in_memory(storage: Any) -> bool:
 
 def mountpoints(alias: str) -> list[str]:
     """Where running mounts of this user show an alias."""
-    from vfs.records import records
+    from vfs.mounts.records import records
 
     return [record.mountpoint for record in records() if record.alias == alias]
 

@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
+from vfs import amounts
 from vfs.cli import output
 from vfs.cli.access import storage_of
 from vfs.cli.errors import CommandError, Failures
@@ -68,7 +69,7 @@ def _record(alias: str, usage: Usage) -> dict[str, Any]:
 def _show(found: list[tuple[str, Usage]], *, exact: bool) -> None:
     rows = [["alias", "size", "used", "free", "use"]]
     for alias, usage in found:
-        sizes = [output.size(count, exact=exact) for count in (usage.total, usage.used, usage.free)]
+        sizes = [amounts.size(count, exact=exact) for count in (usage.total, usage.used, usage.free)]
         share = usage.used / (usage.used + usage.free) if usage.used + usage.free else 0.0
         rows.append([escape(alias), *sizes, f"{share:.0%}"])
     output.table(rows, right=frozenset({1, 2, 3, 4}))

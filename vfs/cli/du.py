@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, NamedTuple
 
 import click
 
+from vfs import amounts
 from vfs.cli import output, progress
 from vfs.cli.errors import Failures
 from vfs.cli.places import Place, place_of
@@ -74,7 +75,7 @@ def command(
     if as_json:
         output.json_array({"path": s.place.label, "size": s.size, "files": s.files} for s in sums)
     elif sums:
-        output.table(([output.size(s.size, exact=exact), s.place.shown] for s in sums), right=frozenset({0}))
+        output.table(([amounts.size(s.size, exact=exact), s.place.shown] for s in sums), right=frozenset({0}))
     return failures.exit_code
 
 

@@ -7,7 +7,7 @@ import stat
 import time
 from typing import TYPE_CHECKING, Any
 
-from vfs.cli import output
+from vfs import amounts
 from vfs.cli.names import escape
 
 if TYPE_CHECKING:
@@ -43,7 +43,7 @@ def long_row(entry: Entry, *, exact: bool) -> list[str]:
         "?" if entry.nlink is None else str(entry.nlink),
         "?" if entry.uid is None else user(entry.uid),
         "?" if entry.gid is None else group(entry.gid),
-        "-" if entry.is_dir and entry.mode is None else output.size(entry.size, exact=exact),
+        "-" if entry.is_dir and entry.mode is None else amounts.size(entry.size, exact=exact),
         "?" if entry.mtime_ns is None else when(entry.mtime_ns),
     ]
 

@@ -3,6 +3,7 @@
     click's usage errors                                 2
     interrupted (Ctrl-C)                                 130
     whoever read stdout went away (`vfs ls a: | head`)   141, silently: as a shell reports it of other programs
+    `vfs mount --foreground`, told something impossible  78, for a service manager: there is no sense in another try
     everything else                                      1
 
 Commands let exceptions pass. One that goes on after a failure, as cp and rm do, hands it to `Failures` and returns the
@@ -25,6 +26,8 @@ from vfs.cli import output
 from vfs.cli.names import printable
 
 FAILED = 1
+CONFIGURATION = 78
+"""EX_CONFIG of sysexits.h, which systemd knows as well."""
 INTERRUPTED = 130
 NOBODY_READS = 141
 
@@ -117,7 +120,7 @@ def describe(error: BaseException, *, named: bool = False) -> str:
 def _plain_errors() -> tuple[type[BaseException], ...]:
     """The exceptions whose message is a whole sentence by itself."""
     from storage.exceptions import ImproperlyConfigured, SuspiciousOperation
-    from vfs.options import OptionError
+    from vfs.mounts.options import OptionError
 
     own: tuple[type[BaseException], ...] = (
         CommandError,
@@ -126,8 +129,8 @@ def _plain_errors() -> tuple[type[BaseException], ...]:
         OptionError,
         OSError,
     )
-    if "vfs.transports.base" in sys.modules:  # else nobody can have raised it, and its import is not for free
-        from vfs.transports.base import MountError
+    if "vfs.mounts.mountpoint" in sys.modules:  # else nobody can have raised it, and its import is not for free
+        from vfs.mounts.mountpoint import MountError
 
         own = (*own, MountError)
     return own
@@ -139,6 +142,11 @@ class _Lines(logging.Formatter):
     def format(self, record: logging.LogRecord) -> str:
         text = f"vfs: {printable(record.getMessage())}"
         return f"{text}\n{self.formatException(record.exc_info)}" if record.exc_info else text
+
+
+def _is_news(record: logging.LogRecord) -> bool:
+    """Whether no exception says the same, which is told when it ends the command."""
+    return is_verbose() or not getattr(record, "is_raised", False)
 
 
 class _Stderr(logging.StreamHandler[TextIO]):
@@ -166,6 +174,7 @@ def set_up_logging(verbose: bool) -> None:
     """Show warnings on stderr, and with `verbose` everything."""
     handler = _Stderr()
     handler.setFormatter(_Lines())
+    handler.addFilter(_is_news)
     logging.basicConfig(handlers=[handler], level=logging.WARNING)
     for name in ("vfs", "storage"):
         logging.getLogger(name).setLevel(logging.DEBUG if verbose else logging.NOTSET)

@@ -12,7 +12,7 @@ import click
 
 
 class LazyGroup(click.Group):
-    """A group whose command NAME is the object `command` of the module `vfs.cli.NAME`."""
+    """A group whose command NAME is the object `command` of the module `vfs.cli.NAME`, with "_" for "-"."""
 
     def __init__(
         self, *args: Any, sections: Mapping[str, Sequence[str]], aliases: Mapping[str, str], **kwargs: Any
@@ -26,12 +26,16 @@ class LazyGroup(click.Group):
         """The names, in the order of the sections."""
         return [name for names in self._sections.values() for name in names]
 
+    def has(self, name: str) -> bool:
+        """Whether there is a command of this name."""
+        return name in self._aliases or any(name in names for names in self._sections.values())
+
     def get_command(self, ctx: click.Context, cmd_name: str) -> click.Command | None:
         """Import the command; None if there is none of this name."""
         name = self._aliases.get(cmd_name, cmd_name)
-        if name not in self.list_commands(ctx):
+        if not self.has(name):
             return None
-        command: click.Command = importlib.import_module(f"vfs.cli.{name}").command
+        command: click.Command = importlib.import_module(f"vfs.cli.{name.replace('-', '_')}").command
         return command
 
     def resolve_command(

@@ -1,4 +1,4 @@
-"""What commands write to stdout: lines, tables, sizes for people, JSON for programs."""
+"""What commands write to stdout: lines, tables, JSON for programs."""
 
 from __future__ import annotations
 
@@ -10,8 +10,6 @@ import sys
 from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from typing import Any
-
-_UNITS = ("B", "KiB", "MiB", "GiB", "TiB", "PiB", "EiB")
 
 
 class OutputClosedError(Exception):
@@ -36,10 +34,10 @@ def make_safe() -> None:
             stream.reconfigure(errors="backslashreplace")
 
 
-def line(text: str = "") -> None:
+def line(words: str = "") -> None:
     """Write a line of text, in which names have been escaped."""
     with _to_stdout():
-        sys.stdout.write(f"{text}\n")
+        sys.stdout.write(f"{words}\n")
 
 
 def raw(data: bytes) -> None:
@@ -66,37 +64,22 @@ def discard() -> None:
     os.close(null)
 
 
-def size(count: int | None, *, exact: bool = False) -> str:
-    """A number of bytes for people, such as "1.5 MiB"; with `exact` the number; "?" for None."""
-    if count is None:
-        return "?"
-    if exact:
-        return str(count)
-    number, unit = float(count), 0
-    while number >= 999.95 and unit < len(_UNITS) - 1:
-        number, unit = number / 1024, unit + 1
-    return f"{count} B" if unit == 0 else f"{number:.1f} {_UNITS[unit]}"
-
-
-def age(seconds: float) -> str:
-    """A duration for people: its two greatest units, as in "2 h 5 min"."""
-    rest = int(seconds)
-    parts: list[str] = []
-    for unit, length in (("d", 86400), ("h", 3600), ("min", 60), ("s", 1)):
-        if rest >= length or (unit == "s" and not parts):
-            parts.append(f"{rest // length} {unit}")
-        rest %= length
-    return " ".join(parts[:2])
-
-
 def table(rows: Iterable[Sequence[str]], *, right: frozenset[int] = frozenset()) -> None:
     """Write rows with their cells in columns; the columns in `right` are aligned to the right."""
+    for row in aligned(rows, right=right):
+        line(row)
+
+
+def aligned(rows: Iterable[Sequence[str]], *, right: frozenset[int] = frozenset()) -> list[str]:
+    """The lines that `table()` writes."""
     cells = [list(row) for row in rows]
     widths = [max(map(len, column)) for column in zip(*cells, strict=True)]
+    lines = []
     for row in cells:
         padded = [cell.rjust(width) if index in right else cell.ljust(width)
                   for index, (cell, width) in enumerate(zip(row, widths, strict=True))]  # fmt: skip
-        line("  ".join(padded).rstrip())
+        lines.append("  ".join(padded).rstrip())
+    return lines
 
 
 def as_json(value: Any) -> None:
@@ -126,7 +109,7 @@ def _representable(value: Any) -> Any:
         return dict(_members(value))
     if isinstance(value, (list, tuple)):
         return [_representable(item) for item in value]
-    return _text(value) if isinstance(value, str) else value
+    return text(value) if isinstance(value, str) else value
 
 
 def _members(members: dict[str, Any]) -> Iterator[tuple[str, Any]]:
@@ -136,9 +119,10 @@ def _members(members: dict[str, Any]) -> Iterator[tuple[str, Any]]:
             yield f"{key}_base64", base64.b64encode(os.fsencode(value)).decode()
 
 
-def _text(text: str) -> str:
-    return text if _is_unicode(text) else os.fsencode(text).decode(errors="replace")
+def text(value: str) -> str:
+    """The text with U+FFFD for each byte of a name that is no UTF-8."""
+    return value if _is_unicode(value) else os.fsencode(value).decode(errors="replace")
 
 
-def _is_unicode(text: str) -> bool:
-    return not any("\ud800" <= char <= "\udfff" for char in text)
+def _is_unicode(words: str) -> bool:
+    return not any("\ud800" <= char <= "\udfff" for char in words)

@@ -20,8 +20,8 @@ class Progress:
     def found(self) -> None:
         """One more file was listed."""
 
-    def begin(self, files: int, size: int) -> None:
-        """Everything is listed: so many files with so many bytes."""
+    def begin(self, files: int, size: int, what: str = "files") -> None:
+        """Everything is listed: so many files with so many bytes, or so much else."""
 
     def moved(self, count: int) -> None:
         """So many bytes more are where they are to be."""
@@ -39,6 +39,7 @@ class _Bar(Progress):
         self._listed = 0
         self._done = 0
         self._files = 0
+        self._what = "files"
         self._by_bytes = False
         self._task = rich.add_task("Listing", total=None, files="")
 
@@ -47,10 +48,11 @@ class _Bar(Progress):
         if self._listed % 100 == 0:
             self._rich.update(self._task, files=f"{self._listed} files")
 
-    def begin(self, files: int, size: int) -> None:
+    def begin(self, files: int, size: int, what: str = "files") -> None:
         self._files = files
+        self._what = what
         self._by_bytes = size > 0
-        self._rich.update(self._task, description=self._verb, total=size or files, files=f"0/{files} files")
+        self._rich.update(self._task, description=self._verb, total=size or files, files=f"0/{files} {what}")
 
     def moved(self, count: int) -> None:
         if self._by_bytes:
@@ -58,7 +60,7 @@ class _Bar(Progress):
 
     def finished(self) -> None:
         self._done += 1
-        self._rich.update(self._task, files=f"{self._done}/{self._files} files")
+        self._rich.update(self._task, files=f"{self._done}/{self._files} {self._what}")
         if not self._by_bytes:
             self._rich.advance(self._task)
 

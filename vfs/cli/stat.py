@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 
 import click
 
+from vfs import amounts
 from vfs.cli import entries, output
 from vfs.cli.errors import Failures
 from vfs.cli.names import escape, printable
@@ -59,7 +60,7 @@ def _rows(entry: Entry) -> Iterator[tuple[str, str]]:
     if entry.target is not None:
         yield "leads to", escape(entry.target)
     if not entry.is_dir or entry.mode is not None:
-        yield "size", output.size(entry.size) + (f" ({entry.size} bytes)" if entry.size >= 1000 else "")
+        yield "size", amounts.size(entry.size) + (f" ({entry.size} bytes)" if entry.size >= 1000 else "")
     if entry.mode is not None:
         yield "mode", f"{entry.mode:04o} ({entries.mode_text(entry)})"
     if entry.uid is not None:

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 
 import click
 
+from vfs import amounts
 from vfs.cli import entries, output
 from vfs.cli.errors import Failures
 from vfs.cli.names import escape
@@ -44,7 +45,7 @@ def command(targets: tuple[Target, ...], level: int | None, directories: bool, s
                 counts[entry.is_dir] += 1
                 target = child.link_target(entry)
                 arrow = "" if target is None else f" -> {escape(target)}"
-                size = f"  ({output.size(entry.size)})" if sizes and entry.is_file else ""
+                size = f"  ({amounts.size(entry.size)})" if sizes and entry.is_file else ""
                 output.line(f"{bars}{entries.name_text(entry)}{arrow}{size}")
             output.line(_summary(counts[True], counts[False], directories))
     return failures.exit_code

@@ -6,8 +6,8 @@ import io
 import signal
 import threading
 from collections.abc import Callable, Iterable, Iterator, Sequence
-from contextlib import contextmanager
-from queue import SimpleQueue
+from contextlib import contextmanager, suppress
+from queue import Empty, SimpleQueue
 from typing import TYPE_CHECKING, Any, BinaryIO, TypeVar
 
 from vfs.cli.errors import CancelledError, warn
@@ -18,6 +18,9 @@ if TYPE_CHECKING:
 
 JOBS = 8
 """How many requests are under way at once where that means to wait for a network."""
+
+MOMENT = 0.5
+"""Seconds after which a Ctrl-C is noticed in any case."""
 
 Item = TypeVar("Item")
 
@@ -73,7 +76,7 @@ class Crew:
         """Return when all members have ended; raise the first exception of one, or KeyboardInterrupt."""
         failure: BaseException | None = None
         while members:
-            message = told.get()
+            message = _next_of(told)
             if message is _INTERRUPT:
                 if isinstance(failure, KeyboardInterrupt):
                     raise failure
@@ -87,6 +90,13 @@ class Crew:
                 self.cancelled.set()
         if failure is not None:
             raise failure
+
+
+def _next_of(queue: SimpleQueue[Any]) -> Any:
+    """The next message, also that of a Ctrl-C which came the very moment before the wait, and did not end it."""
+    while True:
+        with suppress(Empty):
+            return queue.get(timeout=MOMENT)
 
 
 @contextmanager

@@ -29,7 +29,7 @@ _LIBFUSE_PACKAGE = {
 
 def load(name: str = "auto") -> type[Transport]:
     """The transport called `name`; MountError when it is unknown, or when this system lacks what it needs."""
-    from vfs.transports.base import MountError
+    from vfs.mounts.mountpoint import MountError
 
     if name not in NAMES:
         raise MountError(f"unknown transport {name!r}: valid are {', '.join(NAMES)}")
@@ -42,7 +42,7 @@ def load(name: str = "auto") -> type[Transport]:
 
         return KernelTransport
     try:
-        from vfs.transports.fusepy import FusepyTransport
+        from vfs.transports.fusepy.session import FusepyTransport
     except ImportError as error:
         raise MountError(f"{error}; install it with: {libfuse_package()}") from error
     return FusepyTransport
@@ -50,7 +50,7 @@ def load(name: str = "auto") -> type[Transport]:
 
 def check_device() -> None:
     """MountError unless this process can open the kernel's FUSE device, on Linux."""
-    from vfs.transports.base import MountError
+    from vfs.mounts.mountpoint import MountError
 
     device = Path("/dev/fuse")
     if os.uname().sysname != "Linux":

@@ -10,6 +10,7 @@ import pytest
 
 from storage import (
     ContentFile,
+    Entry,
     InMemoryStorage,
     Kind,
     NameTooLongError,
@@ -105,6 +106,13 @@ class TestTimes:
         clock[0] = 500
         storage.create("f").close()
         assert times(storage, "f") == (1_000, 1_000, 1_000)
+
+
+def test_an_entry_has_all_its_fields(storage: InMemoryStorage) -> None:
+    storage.save("file", ContentFile(b"1"))
+    for entry in (storage.stat("file"), storage.stat(""), *storage.scandir()):
+        assert entry == Entry(**entry._asdict())
+        assert len(entry) == len(Entry._fields)
 
 
 class TestTree:

@@ -110,10 +110,10 @@ class TestDjangosMethods:
             wrapper.mkdir("d")
 
     def test_closing_closes_what_can_be_closed(self) -> None:
-        sftp = SFTPStorage()
-        DjangoStorage(sftp).close()
+        storage = DjangoStorage(SFTPStorage())
+        storage.close()
         DjangoStorage(Foreign()).close()
-        assert sftp.disconnected
+        assert storage.wrapped.disconnected
 
     def test_changes_are_told(self) -> None:
         wrapper = DjangoStorage(Foreign(old=b""))
@@ -323,6 +323,9 @@ settings.STATIC_URL = "/other/"
 from django.conf import settings as theirs
 assert theirs.STATIC_URL == "/other/"
 assert theirs.DEBUG is False
+again = storages.create_storage({"BACKEND": "django.core.files.storage.FileSystemStorage"})
+assert type(again) is type(storages["default"]), "it depends on what else was made before"
+storages.create_storage({"BACKEND": "django.contrib.staticfiles.storage.StaticFilesStorage"})
 print("done")
 """
 

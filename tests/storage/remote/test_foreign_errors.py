@@ -130,6 +130,16 @@ def test_those_of_django(name: str, expected: type[Exception]) -> None:
     assert translated.args == ("why",)
 
 
+def test_a_text_without_a_number_is_told_without_one() -> None:
+    error: OSError = type("NoValidConnectionsError", (OSError,), {})(None, "Unable to connect to port 22")
+    assert translate(error, "a").args == (errno.EIO, "Unable to connect to port 22")
+
+
+@pytest.mark.parametrize("name", ["EOFError", "SFTPError", "NoValidConnectionsError"])
+def test_an_error_without_a_text_has_its_name(name: str) -> None:
+    assert translate(named(name), "a").args == (errno.EIO, name)
+
+
 @pytest.mark.parametrize(
     "error", [OSError(errno.ENOSPC, "full"), ValueError("x"), NotImplementedError(), of_botocore("Odd", 418)], ids=repr
 )

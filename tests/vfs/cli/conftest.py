@@ -1,92 +1,16 @@
-"""A folder with a configuration, and two ways to run a command in it: in this process, and in one of its own."""
+"""Two ways to run a command in a folder with a configuration: in this process, and in one of its own."""
 
 from __future__ import annotations
 
 import os
-import subprocess
-import sys
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from pathlib import Path
-from typing import NamedTuple
 
 import pytest
+from commands import Project, Result, Vfs
 
 from storage import settings
 from vfs.cli import main
-
-ROOT = Path(__file__).parents[3]
-CONFIGURATION = """
-[STORAGES.media]
-BACKEND = "storage.FileSystemStorage"
-OPTIONS = { location = "media", base_url = "https://example.org/media/" }
-
-[STORAGES.archive]
-BACKEND = "storage.FileSystemStorage"
-OPTIONS = { location = "archive" }
-
-[STORAGES.inner]
-BACKEND = "storage.FileSystemStorage"
-OPTIONS = { location = "media/inner" }
-
-[STORAGES.bucket]
-BACKEND = "cli_backends.Bucket"
-OPTIONS = { location = "${CLI_TESTS}/bucket" }
-
-[STORAGES.broken]
-BACKEND = "no_such_package.Storage"
-"""
-
-
-class Result(NamedTuple):
-    """What came of a command."""
-
-    code: int
-    out: str
-    err: str
-
-
-class Project:
-    """A folder with vfs.toml in it, and folders for two of the storages."""
-
-    def __init__(self, path: Path) -> None:
-        self.path = path
-        self.media = path / "media"
-        self.archive = path / "archive"
-        self.bucket = path / "bucket"
-        for folder in (self.media, self.archive, self.bucket):
-            folder.mkdir()
-        (path / "vfs.toml").write_text(CONFIGURATION)
-
-    def tree(self, folder: Path) -> dict[str, str]:
-        """The files below a folder with their content; directories end with '/', links are '-> TARGET'."""
-        found = {}
-        for path in sorted(folder.rglob("*")):
-            name = str(path.relative_to(folder))
-            if path.is_symlink():
-                found[name] = f"-> {path.readlink()}"
-            elif path.is_dir():
-                found[f"{name}/"] = ""
-            else:
-                found[name] = path.read_text()
-        return found
-
-    def environment(self) -> dict[str, str]:
-        """For processes: the packages of this checkout and the backends of these tests."""
-        path = os.pathsep.join([str(ROOT), str(Path(__file__).parent)])
-        return {**os.environ, "PYTHONPATH": path, "CLI_TESTS": str(self.path), "PYTHONWARNINGS": "error"}
-
-    def start(self, *args: str, **options: object) -> subprocess.Popen[str]:
-        """Begin `vfs ARGS` in a process of its own."""
-        command = [sys.executable, "-m", "vfs", *args]
-        pipes = {"stdin": subprocess.DEVNULL, "stdout": subprocess.PIPE, "stderr": subprocess.PIPE, **options}
-        environment = self.environment()
-        return subprocess.Popen(command, cwd=self.path, env=environment, text=True, **pipes)  # type: ignore[call-overload,no-any-return]
-
-    def process(self, *args: str, **options: object) -> Result:
-        """Run `vfs ARGS` in a process of its own."""
-        with self.start(*args, **options) as process:
-            out, err = process.communicate(timeout=60)
-        return Result(process.returncode, out or "", err or "")
 
 
 @pytest.fixture
@@ -105,7 +29,7 @@ def project(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Project
 
 
 @pytest.fixture
-def vfs(project: Project, capfdbinary: pytest.CaptureFixture[bytes]) -> Callable[..., Result]:
+def vfs(project: Project, capfdbinary: pytest.CaptureFixture[bytes]) -> Vfs:
     """Run `vfs ARGS` in this process, in the project's folder."""
 
     def run(*args: str) -> Result:
@@ -114,6 +38,3 @@ def vfs(project: Project, capfdbinary: pytest.CaptureFixture[bytes]) -> Callable
         return Result(code, os.fsdecode(out), os.fsdecode(err))
 
     return run
-
-
-Vfs = Callable[..., Result]

@@ -8,7 +8,7 @@ import subprocess
 import sys
 
 import pytest
-from conftest import Project, Vfs
+from commands import Project, Vfs
 
 SHELLS = {"bash": ["bash", "--norc", "-c"], "zsh": ["zsh", "-fc"], "fish": ["fish", "--no-config", "-c"]}
 
@@ -57,6 +57,8 @@ def ask(project: Project, shell: str, line: str) -> list[tuple[str, str]]:
         ("vfs ls broken:", []),
         ("vfs cp loc", [("plain", "local.txt")]),
         ("vfs mount med", [("plain", "media")]),
+        ("vfs do", [("plain", "doctor")]),
+        ("vfs doctor arch", [("plain", "archive")]),
         ("vfs mount media arch", [("open", "archive/")]),
         ("vfs --config vfs.t", [("plain", "vfs.toml")]),
         ("vfs --config none.toml ls m", []),

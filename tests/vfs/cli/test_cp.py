@@ -10,7 +10,7 @@ import threading
 from pathlib import Path
 
 import pytest
-from conftest import Project, Vfs
+from commands import Project, Vfs
 
 
 @pytest.fixture

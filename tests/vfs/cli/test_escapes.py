@@ -8,7 +8,7 @@ import os
 import sys
 
 import pytest
-from conftest import Project, Vfs
+from commands import Project, Vfs
 from hypothesis import given, strategies as st
 
 from vfs.cli.names import escape, printable

@@ -7,7 +7,7 @@ import os
 import re
 
 import pytest
-from conftest import Project, Vfs
+from commands import Project, Vfs
 
 
 @pytest.fixture
@@ -181,7 +181,7 @@ def test_cat(vfs: Vfs, filled: Project) -> None:
 @pytest.fixture
 def no_mounts(monkeypatch: pytest.MonkeyPatch) -> None:
     """Whatever else is mounted on this machine is not seen."""
-    monkeypatch.setattr("vfs.records.records", list)
+    monkeypatch.setattr("vfs.mounts.records.records", list)
 
 
 @pytest.mark.usefixtures("no_mounts")

@@ -10,10 +10,12 @@ import sys
 from pathlib import Path
 
 import pytest
-from conftest import ROOT, Project, Vfs
+from commands import ROOT, Project, Vfs
+
+from vfs.cli import errors
 
 COMMANDS = [
-    *("mount", "unmount", "status"),
+    *("mount", "unmount", "status", "top", "trace", "log"),
     *("ls", "tree", "cat", "cp", "mv", "rm", "mkdir", "stat", "du", "df", "url"),
     *("storages", "completion"),
 ]
@@ -129,6 +131,50 @@ def test_tracebacks_are_shown_only_when_asked_for(project: Project) -> None:
     assert "Traceback" in result.err
 
 
+BUCKET = """
+[STORAGES.remote]
+BACKEND = "storage.OpenDALStorage"
+OPTIONS = {{ scheme = "s3", bucket = "b", region = "r", endpoint = "http://127.0.0.1:9", retries = 0{more} }}
+"""
+
+
+@pytest.mark.parametrize(
+    ("more", "words"),
+    [
+        ("", "No credentials are found in the OPTIONS, the environment, profiles or on the machine: signing http req"),
+        (
+            ', access_key_id = "key-of-tests", secret_access_key = "secret-of-tests"',
+            "send http request: error sending request: client error",
+        ),
+    ],
+)
+def test_a_bucket_that_gives_nothing_says_why_in_one_line(
+    project: Project, monkeypatch: pytest.MonkeyPatch, more: str, words: str
+) -> None:
+    pytest.importorskip("opendal")
+    for name in [name for name in os.environ if name.startswith("AWS_")]:
+        monkeypatch.delenv(name)
+    monkeypatch.setenv("AWS_EC2_METADATA_DISABLED", "true")
+    monkeypatch.setenv("HOME", str(project.path))
+    (project.path / "vfs.toml").write_text(BUCKET.format(more=more))
+    result = project.process("ls", "remote:")
+    assert (result.code, result.err.count("\n")) == (1, 1)
+    assert result.err.startswith(f"vfs: remote: {words}")
+
+
+def test_a_library_that_does_not_survive_the_end_of_the_interpreter_is_no_failure(project: Project) -> None:
+    (project.path / "vfs.toml").write_text(
+        '[STORAGES.native]\nBACKEND = "cli_backends.Native"\nOPTIONS = {location = "archive"}\n'
+    )
+    (project.archive / "a").touch()
+    assert project.process("ls", "native:") == (0, "a\n", "")
+    assert project.process("ls", "native:", "native:b") == (
+        1,
+        "native:\na\n",
+        "vfs: native:b: No such file or directory\n",
+    )
+
+
 def test_an_unknown_exception_has_a_line_of_its_own(
     vfs: Vfs, project: Project, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -174,6 +220,19 @@ def test_ctrl_c_is_exit_code_130_and_leaves_nothing_behind(project: Project) -> 
     assert process.returncode == 130
     assert err == "\nvfs: interrupted\n"
     assert os.listdir(project.media) == []
+
+
+def test_ctrl_c_while_it_starts_is_exit_code_130_without_a_traceback(project: Project) -> None:
+    (project.path / "click.py").write_text("import os, signal\nos.kill(os.getpid(), signal.SIGINT)\n")
+    assert project.process("ls", "media:") == (130, "", "vfs: interrupted\n")
+
+
+def test_ctrl_c_while_an_error_is_told_is_exit_code_130(vfs: Vfs, monkeypatch: pytest.MonkeyPatch) -> None:
+    def interrupted(*_: object, **__: object) -> None:
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(errors, "_tell", interrupted)
+    assert vfs("ls", "nowhere:").code == 130
 
 
 def test_ctrl_c_gives_up_what_other_threads_do(project: Project) -> None:

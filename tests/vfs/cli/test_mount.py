@@ -11,11 +11,11 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
-from conftest import Project
+from commands import Project
 
 from vfs.cli import main
-from vfs.mountpoint import detach, is_stale, mounted_at
-from vfs.records import find
+from vfs.mounts.mountpoint import detach, is_stale, mounted_at
+from vfs.mounts.records import find
 
 
 @pytest.fixture
@@ -117,7 +117,7 @@ def test_a_mount_that_hangs_does_not_hide_the_others(
     assert record is not None
     os.kill(record.pid, signal.SIGSTOP)
     try:
-        monkeypatch.setattr("vfs.cli.status._PATIENCE", 0.2)
+        monkeypatch.setattr("vfs.cli.running.PATIENCE", 0.2)
         code = main(["status", "mnt"])
     finally:
         os.kill(record.pid, signal.SIGCONT)
@@ -150,6 +150,9 @@ def test_a_dead_mount_is_told_and_cleaned(project: Project, mnt: Path) -> None:
     assert (one.code, everything.code) == (1, 1)
     assert f"clean up with: vfs unmount {mnt}" in one.err
     assert f"clean up with: vfs unmount {mnt}" in everything.out
+    told = project.process("status", "--prometheus")
+    assert told.code == 0
+    assert f'vfs_up{{alias="memory",mount="{mnt}"}} 0' in told.out.splitlines()
     assert project.process("umount", "mnt").code == 0
     assert not is_stale(mnt)
 
@@ -183,3 +186,20 @@ def test_what_is_not_mounted(project: Project) -> None:
         result = project.process(command, "mnt")
         assert result.code == 1
         assert "mounted" in result.err
+
+
+LISTENER = """
+def told(alias, change):
+    with open({path!r}, "a") as file:
+        print(alias, *change[:2], file=file)
+"""
+
+
+@pytest.mark.mount
+def test_a_daemon_tells_a_function_of_changes(project: Project, mnt: Path) -> None:
+    (project.path / "listener.py").write_text(LISTENER.format(path=str(project.path / "told")))
+    assert project.process("mount", "media", "mnt", "-o", "on_change=listener.told").code == 0
+    (mnt / "new").write_text("1")
+    (mnt / "new").unlink()
+    assert project.process("unmount", "mnt").code == 0
+    assert (project.path / "told").read_text().splitlines() == ["media save new", "media delete new"]

@@ -7,7 +7,7 @@ from collections.abc import Callable
 from typing import Any
 
 import pytest
-from conftest import Project, Vfs
+from commands import Project, Vfs
 
 from storage import FileSystemStorage
 

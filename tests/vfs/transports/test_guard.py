@@ -9,7 +9,7 @@ import pytest
 
 from storage import InMemoryStorage
 from vfs.filesystem import FileSystem
-from vfs.options import MountOptions
+from vfs.mounts.options import MountOptions
 from vfs.transports.base import Transport
 
 
@@ -23,6 +23,10 @@ class Bare(Transport):
     def serve(self) -> None: ...
 
     def leave(self) -> None: ...
+
+    @property
+    def handles(self) -> int:
+        return 0
 
 
 @pytest.fixture
@@ -60,7 +64,8 @@ def test_what_the_request_returns_is_the_answer(transport: Transport) -> None:
 )
 def test_whatever_is_raised_is_answered_with_its_errno(transport: Transport, error: BaseException, code: int) -> None:
     assert answer(transport, error) == -code
-    assert transport.errors == {code: 1}
+    assert transport.errors == {errno.errorcode[code]: 1}
+    assert transport.requests.errors == {("read", errno.errorcode[code]): 1}
 
 
 def test_a_failed_request_is_counted_with_the_others(transport: Transport) -> None:

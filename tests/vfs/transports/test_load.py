@@ -4,14 +4,14 @@ from __future__ import annotations
 
 import os
 import shutil
-import subprocess
 import sys
 from pathlib import Path
 
 import pytest
+from devices import vfs_without_devices
 
 from vfs import transports
-from vfs.transports.base import MountError
+from vfs.mounts.mountpoint import MountError
 
 REPOSITORY = Path(__file__).parents[3]
 
@@ -42,17 +42,7 @@ def test_the_kernel_transport_is_for_linux(monkeypatch: pytest.MonkeyPatch) -> N
 )
 def test_a_machine_without_the_device(tmp_path: Path, prepare: str, message: str) -> None:
     """In a namespace of its own whose /dev is empty, or has a wrong device of that name."""
-    script = (
-        f"mount -t tmpfs none /dev && mknod /dev/null c 1 3 && {prepare} && exec {sys.executable} -m vfs mount memory ."
-    )
-    done = subprocess.run(
-        ["unshare", "--mount", "sh", "-c", script],
-        cwd=tmp_path,
-        env={**os.environ, "PYTHONPATH": str(REPOSITORY)},
-        capture_output=True,
-        text=True,
-        check=False,
-    )
+    done = vfs_without_devices(prepare, "mount memory .", tmp_path)
     assert done.returncode == 1
     assert done.stderr.startswith("vfs: ")
     assert message in done.stderr

@@ -17,8 +17,7 @@ import subprocess
 import sys
 from pathlib import Path
 
-from vfs.mountpoint import MOUNT_TYPE, mount_table
-from vfs.transports.base import MountError
+from vfs.mounts.mountpoint import MOUNT_TYPE, MountError, mount_table
 from vfs.transports.kernel import protocol
 
 DEVICE = "/dev/fuse"

@@ -6,17 +6,16 @@ beginning again (rewinddir) takes a new snapshot.
 
 from __future__ import annotations
 
-import os
 from collections.abc import Callable, Iterator
 from typing import TYPE_CHECKING
 
-from vfs.attributes import Attributes
+from vfs.names.attributes import Attributes
+from vfs.names.tree import Node
 from vfs.transports.kernel.protocol import DIRENT, ENTRY_OUT, padded
-from vfs.tree import Node
 
 if TYPE_CHECKING:
     from vfs.filesystem import FileSystem
-    from vfs.listing import DirectoryEntry
+    from vfs.names.directory_entries import DirectoryEntry
 
 _NO_ENTRY = bytes(ENTRY_OUT.size)
 """A lookup that was not made: the kernel makes it itself when it needs it."""
@@ -43,7 +42,7 @@ class OpenDirectory:
         room = size - sum(map(len, pieces))
         for place in range(max(offset - 2, 0), len(self._found)):
             found = self._found[place]
-            name = os.fsencode(found.name)
+            name = found.name.encode("utf-8", "surrogateescape")
             room -= padded(DIRENT.size + len(name))
             if room < 0:
                 break
@@ -61,7 +60,7 @@ class OpenDirectory:
         adopt, node, blocking = self._filesystem.adopt, self._node, self._filesystem.storage.blocking
         for place in range(max(offset - 2, 0), len(self._found)):
             found = self._found[place]
-            name = os.fsencode(found.name)
+            name = found.name.encode("utf-8", "surrogateescape")
             needed = ENTRY_OUT.size + padded(DIRENT.size + len(name))
             if needed > room:
                 break

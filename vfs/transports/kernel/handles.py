@@ -6,13 +6,13 @@ import itertools
 from collections.abc import Callable
 from typing import TYPE_CHECKING
 
-from vfs.openfile import Handle
+from vfs.content.openfile import Handle
+from vfs.names.tree import Node
 from vfs.transports.kernel import protocol
 from vfs.transports.kernel.directory import OpenDirectory
 from vfs.transports.kernel.notifications import content_read, inode_changed
 from vfs.transports.kernel.opened import NO_FILE, OpenModes
 from vfs.transports.kernel.request import stale
-from vfs.tree import Node
 
 if TYPE_CHECKING:
     from vfs.filesystem import FileSystem
@@ -21,7 +21,7 @@ if TYPE_CHECKING:
 class Handles:
     """The open files and directories of one mount."""
 
-    def __init__(self, filesystem: FileSystem, modes: OpenModes, notify: Callable[[bytes], None]) -> None:
+    def __init__(self, filesystem: FileSystem, modes: OpenModes, notify: Callable[[bytes], object]) -> None:
         """None yet; `notify` sends a message to the kernel, one that does not wait there for anything."""
         self._filesystem = filesystem
         self._modes = modes

@@ -17,8 +17,12 @@ _IN_PASSING = {
     signal.SIGIO,
     signal.SIGPROF,
     signal.SIGVTALRM,
+    signal.SIGSTOP,
+    signal.SIGTSTP,
+    signal.SIGTTIN,
+    signal.SIGTTOU,
 }
-"""Signals that no process dies of by default, or that programs get all the time."""
+"""Signals that no process dies of by default, or that programs get all the time. Who is stopped goes on later."""
 _BY_SOMEBODY = {signal.SIGINT, signal.SIGTERM, signal.SIGHUP, signal.SIGQUIT}
 """Signals by which somebody wants a process back, though it catches them."""
 

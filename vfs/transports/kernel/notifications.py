@@ -3,7 +3,8 @@
 INVAL_ENTRY waits in the kernel while a request in that directory is unanswered. So a thread of its own sends them,
 which holds nothing that a request could need. Who made the change waits until they are sent, so that it is seen at
 once; not for ever, for it may hold a lock of the program's own that the answer to such a request needs. What the
-serving threads change themselves came from the kernel, which knows.
+serving threads change themselves came from the kernel, which knows, and so did what the mount's own threads do
+(`vfs.spool.background`: uploads, the steps of a rename) and those of a guard (`vfs.guard`).
 """
 
 from __future__ import annotations
@@ -15,9 +16,9 @@ from collections.abc import Callable, Iterator
 from typing import TYPE_CHECKING
 
 from storage.entry import Change
+from vfs.names.tree import Node
 from vfs.transports.kernel import protocol
 from vfs.transports.kernel.protocol import Notify
-from vfs.tree import Node
 
 if TYPE_CHECKING:
     from vfs.filesystem import FileSystem
@@ -31,14 +32,14 @@ class Notifier:
 
     def __init__(
         self,
-        send: Callable[[bytes], None],
+        send: Callable[[bytes], object],
         nodeid: Callable[[Node], int],
         filesystem: FileSystem,
         serving: set[int],
     ) -> None:
         """By way of `send`, with the kernel's numbers of nodes.
 
-        What the threads with the numbers `serving` change is known already.
+        What the threads with the numbers `serving` change is known already, and what the file system's own do.
         """
         self._send = send
         self._nodeid = nodeid
@@ -56,7 +57,7 @@ class Notifier:
         self._thread.join()
 
     def _changed(self, change: Change) -> None:
-        if threading.get_ident() in self._serving:
+        if threading.get_ident() in self._serving or self._filesystem.contents.uploads.is_here:
             return
         sent = threading.Event()
         self._waiting.put((list(self._messages(change)), sent))
@@ -95,10 +96,7 @@ class Notifier:
         return inode_changed(self._nodeid(node), content=True)
 
     def _name(self, directory: Node, name: str) -> bytes:
-        """What `directory` has under `name`, or that it has nothing, is to be asked for again."""
-        leaf = os.fsencode(name)
-        head = protocol.INVAL_ENTRY_OUT.pack(self._nodeid(directory), len(leaf), 0)
-        return _message(Notify.INVAL_ENTRY, head + leaf + b"\0")
+        return name_changed(self._nodeid(directory), name)
 
     def _send_all(self) -> None:
         while (work := self._waiting.get()) is not None:
@@ -106,6 +104,17 @@ class Notifier:
             for message in messages:
                 self._send(message)
             sent.set()
+
+
+def name_changed(directory: int, name: str) -> bytes:
+    """The message that what a directory has under `name`, or that it has nothing, is to be asked for again."""
+    leaf = os.fsencode(name)
+    return _message(Notify.INVAL_ENTRY, protocol.INVAL_ENTRY_OUT.pack(directory, len(leaf), 0) + leaf + b"\0")
+
+
+def all_names_changed() -> bytes:
+    """The message that every name is to be asked for again; EINVAL from a kernel before Linux 6.16."""
+    return _message(Notify.INC_EPOCH, b"")
 
 
 def inode_changed(nodeid: int, *, content: bool) -> bytes:

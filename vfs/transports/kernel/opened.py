@@ -26,10 +26,10 @@ import logging
 import threading
 from typing import Any, NamedTuple
 
-from vfs.openfile import Handle, InPlaceFile, OpenFile
+from vfs.content.openfile import Handle, InPlaceFile, OpenFile
+from vfs.names.tree import Node
 from vfs.transports.kernel import device
 from vfs.transports.kernel.protocol import Fopen
-from vfs.tree import Node
 
 logger = logging.getLogger("vfs")
 

@@ -11,8 +11,9 @@ import time
 from collections.abc import Callable
 from typing import TYPE_CHECKING
 
-from vfs.attributes import Attributes
-from vfs.openfile import Handle
+from vfs.content.openfile import Handle
+from vfs.names.attributes import Attributes
+from vfs.names.tree import Node
 from vfs.transports.kernel import protocol
 from vfs.transports.kernel.directory import OpenDirectory
 from vfs.transports.kernel.handles import Handles
@@ -20,10 +21,12 @@ from vfs.transports.kernel.opened import OpenModes
 from vfs.transports.kernel.protocol import Fattr, Opcode
 from vfs.transports.kernel.replies import SECOND, Replies, sized, statfs
 from vfs.transports.kernel.request import Request, stale
-from vfs.tree import Node
 
 if TYPE_CHECKING:
     from vfs.filesystem import FileSystem
+
+Verb = Callable[[Request], bytes]
+"""What answers the requests of one opcode: the body of the reply; it raises what becomes an errno."""
 
 _MODES = 0o7777
 _SETATTR_ANSWER = Fattr.MODE | Fattr.UID | Fattr.GID | Fattr.SIZE | Fattr.ATIME | Fattr.MTIME
@@ -37,7 +40,7 @@ class Operations:
         filesystem: FileSystem,
         modes: OpenModes,
         replies: Replies,
-        notify: Callable[[bytes], None],
+        notify: Callable[[bytes], object],
         *,
         xattrs: bool,
     ) -> None:
@@ -48,14 +51,14 @@ class Operations:
         self.filesystem = filesystem
         self.handles = Handles(filesystem, modes, notify)
         self._modes = modes
-        self._replies = replies
+        self.replies = replies
         self._nodes = filesystem.tree.by_ino
         self._root = filesystem.root
         self.table = self._table(xattrs)
 
-    def _table(self, xattrs: bool) -> dict[int, Callable[[Request], bytes]]:
+    def _table(self, xattrs: bool) -> dict[int, Verb]:
         """The method of each opcode; what is not in it, the kernel is told once that there is no such thing."""
-        table: dict[int, Callable[[Request], bytes]] = {
+        table: dict[int, Verb] = {
             Opcode.LOOKUP: self.lookup,
             Opcode.GETATTR: self.getattr,
             Opcode.STATX: self.statx,
@@ -113,10 +116,10 @@ class Operations:
         return protocol.ROOT if node is self._root else node.ino
 
     def _entry(self, node: Node, shown: Attributes) -> bytes:
-        return self._replies.entry(self.nodeid(node), shown, believed=self.handles.is_believed(node))
+        return self.replies.entry(self.nodeid(node), shown, believed=self.handles.is_believed(node))
 
     def _attributes(self, node: Node, shown: Attributes) -> bytes:
-        return self._replies.attributes(shown, believed=self.handles.is_believed(node))
+        return self.replies.attributes(shown, believed=self.handles.is_believed(node))
 
     # -- names
 
@@ -125,9 +128,9 @@ class Operations:
         try:
             return self._entry(*self.filesystem.lookup(self.node(request.nodeid), request.name()))
         except FileNotFoundError:
-            if not self._replies.missing:
+            if not self.replies.missing:
                 raise
-            return self._replies.missing
+            return self.replies.missing
 
     def forget(self, nodeid: int, count: int) -> None:
         """The kernel takes back `count` lookups of a node."""
@@ -198,7 +201,7 @@ class Operations:
         """The same with the time of birth, where it is known."""
         node = self.node(request.nodeid)
         shown = self.filesystem.getattr(node)
-        return self._replies.statx(shown, believed=self.handles.is_believed(node))
+        return self.replies.statx(shown, believed=self.handles.is_believed(node))
 
     def setattr(self, request: Request) -> bytes:
         """Change what `valid` names of mode, owner, size and times."""

@@ -21,7 +21,8 @@ class Pool:
         self._work = work
         self._jobs: queue.SimpleQueue[Any] = queue.SimpleQueue()
         self._threads: list[threading.Thread] = []
-        self._idle = threading.Semaphore(0)
+        self._idle: list[None] = []
+        """As many as threads wait: quicker than a semaphore, for one thread alone takes them."""
         self.idents: set[int] = set()
         """The numbers of its threads."""
 
@@ -30,7 +31,9 @@ class Pool:
 
         Where the system has no thread left it waits for one of those there are, or is done here and now.
         """
-        if not self._idle.acquire(blocking=False) and len(self._threads) < self._size:
+        if self._idle:
+            self._idle.pop()
+        elif len(self._threads) < self._size:
             thread = threading.Thread(target=self._run, name=f"vfs-request-{len(self._threads)}", daemon=True)
             try:
                 thread.start()
@@ -53,4 +56,4 @@ class Pool:
         self.idents.add(threading.get_ident())
         while (job := self._jobs.get()) is not None:
             self._work(job)
-            self._idle.release()
+            self._idle.append(None)

@@ -130,6 +130,8 @@ class Notify(enum.IntEnum):
     INVAL_INODE = 2
     INVAL_ENTRY = 3
     STORE = 4
+    INC_EPOCH = 8
+    """Since 7.44."""
 
 
 def _structure(layout: str, size: int) -> Struct:

@@ -6,7 +6,7 @@ import errno
 import os
 
 from storage.entry import Usage
-from vfs.attributes import Attributes
+from vfs.names.attributes import Attributes
 from vfs.transports.kernel import protocol
 
 BLOCK_SIZE = 4096
@@ -82,24 +82,9 @@ def sized(data: bytes, size: int) -> bytes:
 
 def _packed(shown: Attributes) -> tuple[int, ...]:
     """Attributes as the fields that end ENTRY_OUT and ATTR_OUT."""
-    atime, atime_ns = divmod(shown.atime_ns, SECOND)
-    mtime, mtime_ns = divmod(shown.mtime_ns, SECOND)
-    ctime, ctime_ns = divmod(shown.ctime_ns, SECOND)
-    return (
-        shown.ino,
-        shown.size,
-        shown.blocks,
-        atime,
-        mtime,
-        ctime,
-        atime_ns,
-        mtime_ns,
-        ctime_ns,
-        shown.mode,
-        shown.nlink,
-        shown.uid,
-        shown.gid,
-        shown.rdev & 0xFFFF_FFFF,
-        BLOCK_SIZE,
-        0,
-    )
+    ino, mode, nlink, uid, gid, rdev, size, blocks, atime, mtime, ctime, _ = shown
+    atime, atime_ns = divmod(atime, SECOND)
+    mtime, mtime_ns = divmod(mtime, SECOND)
+    ctime, ctime_ns = divmod(ctime, SECOND)
+    times = (atime, mtime, ctime, atime_ns, mtime_ns, ctime_ns)
+    return (ino, size, blocks, *times, mode, nlink, uid, gid, rdev & 0xFFFF_FFFF, BLOCK_SIZE, 0)

@@ -5,6 +5,7 @@ from __future__ import annotations
 import errno
 import os
 from struct import Struct
+from time import perf_counter_ns
 from typing import Any
 
 from vfs.callers import Caller
@@ -14,18 +15,23 @@ _BODY = IN_HEADER.size
 
 
 class Request:
-    """A request in a buffer, whose first `length` bytes are its own."""
+    """A request in a buffer, whose first `length` bytes are its own; the next one may come into the same buffer."""
 
-    __slots__ = ("buffer", "claimed", "gid", "length", "nodeid", "opcode", "pid", "uid", "unique")
+    __slots__ = ("arrived", "buffer", "claimed", "gid", "length", "nodeid", "opcode", "pid", "uid", "unique")
 
-    def __init__(self, buffer: bytearray, length: int) -> None:
-        """Over `buffer`, which must hold a header; what follows it is looked at when it is asked for."""
+    def __init__(self, buffer: bytearray) -> None:
+        """None yet."""
         self.buffer = buffer
+
+    def arrive(self, length: int) -> None:
+        """The request that is in the buffer, which must hold a header; the rest is looked at when it is asked for."""
+        self.arrived = perf_counter_ns()
+        """When it came (time.perf_counter_ns)."""
         self.length = length
         self.claimed: int
         """The length that the header says."""
         self.claimed, self.opcode, self.unique, self.nodeid, self.uid, self.gid, self.pid, _, _ = IN_HEADER.unpack_from(
-            buffer
+            self.buffer
         )
 
     @property
@@ -33,10 +39,18 @@ class Request:
         """The process that asks."""
         return Caller(self.uid, self.gid, self.pid)
 
-    def detach(self) -> bytearray:
-        """Go on with a copy of its own; returns the buffer."""
-        buffer, self.buffer = self.buffer, self.buffer[: self.length]
-        return buffer
+    def copy(self) -> Request:
+        """The same request, over a buffer of its own that is no longer than it."""
+        copy = Request(self.buffer[: self.length])
+        copy.arrive(self.length)
+        return copy
+
+    def part(self, spare: bytearray) -> Request:
+        """The same request, over the buffer that it is in; the next one comes into `spare`."""
+        taken = Request(self.buffer)
+        taken.arrive(self.length)
+        self.buffer = spare
+        return taken
 
     def read(self, structure: Struct) -> tuple[Any, ...]:
         """The structure that follows the header; OSError (EINVAL) where the request is too short for it."""

@@ -1,4 +1,4 @@
-"""The conversation with the kernel: INIT, the loop, the one guard, replies, interrupts.
+"""The conversation with the kernel: the loop, the one guard, who answers what and when, interrupts.
 
 One thread reads requests. Those that cannot wait for anything it answers itself, and hands the rest to a pool, so that
 one slow request holds up no other: all requests of a storage that may wait for a network; else those that bring
@@ -22,18 +22,24 @@ import logging
 import os
 import threading
 from collections import deque
+from dataclasses import replace
 from pathlib import Path
+from time import perf_counter_ns
 from typing import TYPE_CHECKING
 
-from vfs.options import MountOptions
-from vfs.transports.base import MountError, Transport
+from vfs.mounts.options import MountOptions
+from vfs.names.tree import Node
+from vfs.transports.base import Transport
 from vfs.transports.kernel import device, protocol
+from vfs.transports.kernel.channel import Channel
 from vfs.transports.kernel.interrupts import wants_back
-from vfs.transports.kernel.notifications import Notifier
+from vfs.transports.kernel.naming import Naming
+from vfs.transports.kernel.negotiation import MAX_WRITE, agree
+from vfs.transports.kernel.notifications import Notifier, all_names_changed, inode_changed, name_changed
 from vfs.transports.kernel.opened import OpenModes
-from vfs.transports.kernel.operations import Operations
+from vfs.transports.kernel.operations import Operations, Verb
 from vfs.transports.kernel.pool import Pool
-from vfs.transports.kernel.protocol import IN_HEADER, OUT_HEADER, Init, Opcode
+from vfs.transports.kernel.protocol import IN_HEADER, Opcode
 from vfs.transports.kernel.replies import Replies
 from vfs.transports.kernel.request import Request
 from vfs.transports.kernel.waiting import Waiting
@@ -43,37 +49,16 @@ if TYPE_CHECKING:
 
 logger = logging.getLogger("vfs")
 
-MAX_PAGES = 256
-MAX_WRITE = MAX_PAGES * 4096
-"""Bytes in the largest request: 1 MiB, the most that the kernel sends."""
 BUFFER = MAX_WRITE + 4096
 THREADS = 32
 """How many requests are worked on at once where they may wait."""
 LATER = 64
-"""How many requests that nobody waits for are put off at most."""
-MAX_BACKGROUND = 128
-"""How many of those, and of reads ahead, the kernel has in flight: more than are put off."""
+"""How many requests that nobody waits for are put off at most: fewer than the kernel has in flight."""
 LARGE = 1 << 18
 """Bytes of a read or write of a file on disk that the reader does not wait for: more than the kernel reads ahead at
 once where nobody may tell it to."""
-JOINED = 4096
-"""Bytes of a reply from which on it is not copied to its header."""
 LONG = 60.0
 """Seconds that the kernel believes what nobody but the mount, or who tells it, can change."""
-WANTED = (
-    Init.ASYNC_READ
-    | Init.ATOMIC_O_TRUNC
-    | Init.BIG_WRITES
-    | Init.AUTO_INVAL_DATA
-    | Init.DO_READDIRPLUS
-    | Init.READDIRPLUS_AUTO
-    | Init.ASYNC_DIO
-    | Init.PARALLEL_DIROPS
-    | Init.MAX_PAGES
-    | Init.CACHE_SYMLINKS
-    | Init.INIT_EXT
-    | Init.PASSTHROUGH
-)
 
 
 class _Names(dict[int, str]):
@@ -102,24 +87,34 @@ class KernelTransport(Transport):
     ) -> None:
         """See `Transport`."""
         super().__init__(filesystem, mountpoint, options, source, shared=shared)
-        self._descriptor = -1
+        self._run = self._guarded
+        self._channel = Channel()
         self._pools_all = filesystem.storage.blocking if options.threads is None else options.threads
         self._on_disk = bool(filesystem.tree.device)
         self._puts_off = not self._pools_all and filesystem.contents.in_place
         self._modes = OpenModes(on_disk=self._on_disk)
-        self._operations = Operations(filesystem, self._modes, self._replies(), self._notify, xattrs=options.xattr)
+        self._operations = Operations(
+            filesystem, self._modes, self._replies(), self._channel.notify, xattrs=options.xattr
+        )
+        self._naming = Naming(self._operations.node, filesystem.tree.path)
         self._pool = Pool(THREADS, self._answer_from_pool)
+        self._at_once = self._immediate()
         self._buffers: list[bytearray] = []
+        """For large requests, while others are in the hands of the pool."""
         self._later: deque[Request] = deque()
         self._pending: dict[int, Request] = {}
         """Requests that the pool works on, by their unique numbers."""
         self._lock = threading.Lock()
+        self._latencies = {int(opcode): self.requests[_NAMES[opcode]] for opcode in Opcode}
         self._notifier: Notifier | None = None
+        filesystem.contents.sources.on_change = self._attributes_changed
 
     def _replies(self) -> Replies:
         options = self.options
-        # The program may change a backend that is not ours by its own object, of which nobody is told.
-        own = LONG if self._is_private() else 0.0 if self.shared and self.filesystem.storage.blocking else 1.0
+        if self.filesystem.storage.blocking:
+            believed = options.believed(shared=self.shared)
+            return Replies(believed.names, believed.attributes)
+        own = LONG if self._is_private() else 1.0
         entry = own if options.entry_timeout is None else options.entry_timeout
         return Replies(entry, own if options.attr_timeout is None else options.attr_timeout)
 
@@ -127,21 +122,35 @@ class KernelTransport(Transport):
         """Whether nobody changes the storage but this process: what is in memory, or told of its changes."""
         return self.filesystem.tree.device == 0
 
+    def _immediate(self) -> dict[int, Verb]:
+        """What answers those requests that are answered where they are read, whatever is in them."""
+        if self._pools_all:
+            return {}
+        others = (
+            _SLOW | _AFTER_ALL | (_LATER if self._puts_off else set()) | ({_READ, _WRITE} if self._on_disk else set())
+        )
+        return {opcode: verb for opcode, verb in self._operations.table.items() if opcode not in others}
+
     # -- life
 
     def mount(self) -> None:
         """See `Transport.mount`."""
-        self._descriptor = device.mount(
+        self._channel.descriptor = device.mount(
             self.mountpoint, self.source, read_only=self.options.ro, allow_other=self.options.allow_other
         )
 
     def serve(self) -> None:
         """See `Transport.serve`."""
-        waiting = Waiting(self._descriptor, self._spins())
+        waiting = Waiting(self._channel.descriptor, self._spins())
+        request = Request(bytearray(BUFFER))
         self._pool.idents.add(threading.get_ident())
         try:
-            while (request := self._receive(waiting)) is not None:
-                self._take(request)
+            while self._receive(request, waiting):
+                verb = self._at_once.get(request.opcode)
+                if verb is not None:
+                    self._answer(request, verb)
+                else:
+                    self._take(request)
         finally:
             self._pool.close()
             self._operations.handles.close_all()
@@ -149,15 +158,47 @@ class KernelTransport(Transport):
                 self._notifier.stop()
             self.leave()
 
+    def trace(self, on: bool) -> None:
+        """See `Transport.trace`."""
+        self._run = self._traced if on else self._guarded
+
     def tune(self, device_number: int) -> None:
         """See `Transport.tune`."""
         device.read_ahead(device_number)
 
+    def forget(self, nodes: list[Node]) -> None:
+        """See `Transport.forget`; not for a thread that serves, because the kernel may wait for those."""
+        for node in nodes:
+            self._channel.notify(inode_changed(self._operations.nodeid(node), content=True))
+        if not self._channel.notify(all_names_changed()):
+            for parent, name in [link for node in nodes for link in node.links]:
+                self._channel.notify(name_changed(self._operations.nodeid(parent), name))
+
+    def believe(self, options: MountOptions) -> bool:
+        """See `Transport.believe`."""
+        self.options = replace(self.options, attr_timeout=options.attr_timeout, entry_timeout=options.entry_timeout)
+        self._operations.replies = self._replies()
+        return True
+
+    def _attributes_changed(self, node: Node) -> None:
+        self._channel.notify(inode_changed(self._operations.nodeid(node), content=False))
+
+    @property
+    def under_way(self) -> list[float]:
+        """See `Transport.under_way`; those that the pool has."""
+        with self._lock:
+            began = [request.arrived for request in self._pending.values()]
+        now = perf_counter_ns()
+        return [(now - arrived) / 10**9 for arrived in began]
+
+    @property
+    def handles(self) -> int:
+        """See `Transport.handles`."""
+        return len(self._operations.handles)
+
     def leave(self) -> None:
         """See `Transport.leave`: close the device."""
-        descriptor, self._descriptor = self._descriptor, -1
-        if descriptor >= 0:
-            os.close(descriptor)
+        self._channel.close()
 
     def _spins(self) -> bool:
         """Whether waiting awake can pay: another processor has the client, and nothing else needs this process."""
@@ -165,63 +206,58 @@ class KernelTransport(Transport):
 
     # -- requests
 
-    def _receive(self, waiting: Waiting) -> Request | None:
-        """The next request; None when the mount is gone."""
-        buffer = self._buffers.pop() if self._buffers else bytearray(BUFFER)
+    def _receive(self, request: Request, waiting: Waiting) -> bool:
+        """Have the next request in `request`; False when the mount is gone."""
+        later = self._later
         while True:
-            try:
-                length = os.readv(self._descriptor, (buffer,))
-                if not length:
-                    return None
-            except BlockingIOError:
-                if self._later:
-                    self._deal_with(self._later.popleft())
-                else:
-                    waiting.wait()
+            while later and not waiting.is_over():
+                self._deal_with_late()
+            if not later:
+                waiting.wait()
+            length = self._channel.receive(request.buffer)
+            if length is None:
                 continue
-            except (InterruptedError, FileNotFoundError):  # the process that asked went away before we looked
-                continue
-            except OSError as error:
-                if error.errno not in (errno.ENODEV, errno.ECONNABORTED, errno.EBADF):
-                    logger.error("the device failed, and the mount ends: %s", error)
-                return None
-            request = self._parsed(buffer, length)
-            if request is not None:
-                return request
+            if length >= IN_HEADER.size:
+                request.arrive(length)
+                if request.claimed == length:
+                    return True
+                self._refuse(request)
+            elif length:
+                logger.error("a request of %d bytes was dropped: it has no header", length)
+            else:
+                return False
 
-    def _parsed(self, buffer: bytearray, length: int) -> Request | None:
-        if length < IN_HEADER.size:
-            logger.error("a request of %d bytes was dropped: it has no header", length)
-            return None
-        request = Request(buffer, length)
-        if request.claimed != length:
-            logger.error("a request %d of %d bytes says that it is of another length", request.opcode, length)
-            if request.opcode not in _NO_REPLY:
-                self._send(request, errno.EIO, b"")
-            return None
-        return request
+    def _refuse(self, request: Request) -> None:
+        """Answer a request that is not of the length that it says."""
+        logger.error("a request %d of %d bytes says that it is of another length", request.opcode, request.length)
+        if request.opcode not in _NO_REPLY:
+            self._reply(request, errno.EIO, b"")
 
     def _take(self, request: Request) -> None:
-        """Answer a request here, now or later, or have it answered."""
+        """Answer a request later, or after others, or have it answered."""
         opcode = request.opcode
         if opcode in _LATER and self._puts_off and len(self._later) < LATER:
-            self._buffers.append(request.detach())
-            self._later.append(request)
+            self._later.append(request.copy())
             return
         if opcode in _AFTER_ALL:
             while self._later:
-                self._deal_with(self._later.popleft())
+                self._deal_with_late()
         if opcode in _NO_REPLY or opcode == _INIT or not self._may_wait(request):
             self._deal_with(request)
-            self._buffers.append(request.buffer)
         else:
             self._hand_over(request)
+
+    def _deal_with_late(self) -> None:
+        """One of those that were put off; its latency is that of the work, for nobody has waited."""
+        request = self._later.popleft()
+        request.arrived = perf_counter_ns()
+        self._deal_with(request)
 
     def _deal_with(self, request: Request) -> None:
         if request.opcode in _NO_REPLY:
             self._heed(request)
         else:
-            self._answer(request)
+            self._answer(request, self._verb(request.opcode))
 
     def _may_wait(self, request: Request) -> bool:
         """Whether the answer may have to wait for something."""
@@ -234,72 +270,66 @@ class KernelTransport(Transport):
 
     def _hand_over(self, request: Request) -> None:
         if request.length < LARGE:
-            self._buffers.append(request.detach())
+            own = request.copy()
+        else:
+            own = request.part(self._buffers.pop() if self._buffers else bytearray(BUFFER))
         with self._lock:
-            self._pending[request.unique] = request
-        self._pool.submit(request)
+            self._pending[own.unique] = own
+        self._pool.submit(own)
 
-    def _answer(self, request: Request) -> None:
+    def _answer(self, request: Request, verb: Verb | None) -> None:
         """Run one request and reply."""
-        code, body = self._run(request)
-        if not self._send(request, code, body) and not code:
+        code, body = self._run(request, verb)
+        self._latencies[request.opcode].add(perf_counter_ns() - request.arrived)
+        if not self._reply(request, code, body) and not code:
             self._operations.undo(request.opcode, body)
 
     def _answer_from_pool(self, request: Request) -> None:
         """The same, unless the process that waits was let go meanwhile."""
-        code, body = self._run(request)
+        code, body = self._run(request, self._verb(request.opcode))
+        self._latencies[request.opcode].add(perf_counter_ns() - request.arrived)
         with self._lock:
             awaited = self._pending.pop(request.unique, None) is not None
-        if not (awaited and self._send(request, code, body)) and not code:
+        if not (awaited and self._reply(request, code, body)) and not code:
             self._operations.undo(request.opcode, body)
         if request.length >= LARGE:
             self._buffers.append(request.buffer)
 
-    def _run(self, request: Request) -> tuple[int, bytes]:
+    def _verb(self, opcode: int) -> Verb | None:
+        """What answers requests of this kind; None where there is no such thing."""
+        return self._operations.table.get(opcode, self._initialise if opcode == _INIT else None)
+
+    def _guarded(self, request: Request, verb: Verb | None) -> tuple[int, bytes]:
         """The errno, or 0, and the body of the reply to a request: the guard, and the one place that catches."""
-        opcode = request.opcode
-        self.counts[_NAMES[opcode]] += 1
+        if verb is None:
+            self._latencies.setdefault(request.opcode, self.requests[_NAMES[request.opcode]])  # it may be a new one
+            return errno.ENOSYS, b""  # which is no error: told once, the kernel asks no more
         try:
-            handler = self._operations.table.get(opcode)
-            if handler is not None:
-                return 0, handler(request)
-            if opcode == _INIT:
-                return 0, self._initialise(request)
+            return 0, verb(request)
         except BaseException as error:  # noqa: BLE001 - SystemExit too must become an answer, or the caller waits for ever
-            return self.failed(error), b""
-        return errno.ENOSYS, b""
+            return self.failed(_NAMES[request.opcode], error), b""
 
-    def _send(self, request: Request, code: int, body: bytes) -> bool:
-        """Whether the kernel took the reply."""
-        header = OUT_HEADER.pack(OUT_HEADER.size + len(body), -code, request.unique)
+    def _traced(self, request: Request, verb: Verb | None) -> tuple[int, bytes]:
+        """The same, told to who traces."""
+        code, body = self._guarded(request, verb)
+        ns = perf_counter_ns() - request.arrived
+        missing = self._operations.replies.missing  # no error to the kernel, which is to believe it
+        shown = errno.ENOENT if body and body is missing else code
         try:
-            if len(body) < JOINED:
-                os.write(self._descriptor, header + body)
-            else:
-                os.writev(self._descriptor, (header, body))
-        except OSError as error:
-            if error.errno == errno.EINVAL:
-                logger.error("the kernel did not take the reply to %s", _NAMES[request.opcode])
-                os.write(self._descriptor, OUT_HEADER.pack(OUT_HEADER.size, -errno.EIO, request.unique))
-            elif error.errno not in (errno.ENOENT, errno.ENODEV, errno.ECONNABORTED, errno.EBADF):
-                logger.error("a reply was not sent: %s", error)
-            return False
-        return True
+            self.tracing.tell(_NAMES[request.opcode], self._naming.paths(request), request.pid, ns, shown)
+        except Exception:
+            logger.exception("a request was not traced")  # which is no reason to leave it without an answer
+        return code, body
 
-    def _notify(self, message: bytes) -> None:
-        try:
-            os.write(self._descriptor, message)
-        except FileNotFoundError:
-            return  # the kernel has no such inode or name: just as well
-        except OSError as error:
-            logger.debug("the kernel took no notification: %s", error)
+    def _reply(self, request: Request, code: int, body: bytes) -> bool:
+        """Whether the kernel took it."""
+        return self._channel.send(request.unique, code, body, _NAMES[request.opcode])
 
     # -- what has no verb
 
     def _heed(self, request: Request) -> None:
         """A message that takes no reply."""
         opcode = request.opcode
-        self.counts[_NAMES[opcode]] += 1
         try:
             if opcode == Opcode.FORGET:
                 self._operations.forget(request.nodeid, *request.read(protocol.FORGET_IN))
@@ -311,7 +341,8 @@ class KernelTransport(Transport):
             elif opcode == Opcode.INTERRUPT:
                 self._interrupt(*request.read(protocol.INTERRUPT_IN))
         except Exception as error:  # noqa: BLE001 - nobody waits for an answer, and the loop must go on
-            self.failed(error)
+            self.failed(_NAMES[opcode], error)
+        self._latencies[opcode].add(perf_counter_ns() - request.arrived)
 
     def _interrupt(self, unique: int) -> None:
         """Let the process go that waits for the request `unique`, if that is what its signal is for."""
@@ -320,40 +351,14 @@ class KernelTransport(Transport):
             if request is None or not wants_back(request.pid):
                 return
             del self._pending[unique]
-        self._send(request, errno.EINTR, b"")
+        self._reply(request, errno.EINTR, b"")
 
     def _initialise(self, request: Request) -> bytes:
         """Agree with the kernel on what both can do."""
-        major, minor, read_ahead, flags = request.read(protocol.INIT_IN)
-        if major < protocol.MAJOR or (major == protocol.MAJOR and minor < protocol.MINOR_MIN):
-            raise MountError(
-                f"the kernel speaks FUSE {major}.{minor}; this needs {protocol.MAJOR}.{protocol.MINOR_MIN}"
-            )
-        if flags & Init.INIT_EXT:
-            flags |= protocol.FLAGS2.unpack_from(request.rest(protocol.INIT_IN.size))[0] << 32
-        agreed = WANTED & flags
-        depth = 0
-        if agreed & Init.PASSTHROUGH and not device.may_pass_through():
-            logger.info("no passthrough, which takes CAP_SYS_ADMIN: reads and writes go through the daemon")
-            agreed &= ~Init.PASSTHROUGH
-        elif agreed & Init.PASSTHROUGH:
-            depth = device.stack_depth(self.filesystem.tree.device)
-            self._modes.offer(self._descriptor)
+        agreement = agree(request, self.filesystem.tree.device)
+        if agreement.passes_through:
+            self._modes.offer(self._channel.descriptor)
         if self.shared:
-            self._notifier = Notifier(self._notify, self._operations.nodeid, self.filesystem, self._pool.idents)
+            self._notifier = Notifier(self._channel.notify, self._operations.nodeid, self.filesystem, self._pool.idents)
         self.ready.set()
-        return protocol.INIT_OUT.pack(
-            protocol.MAJOR,
-            min(minor, protocol.MINOR),
-            max(read_ahead, MAX_WRITE),
-            agreed & 0xFFFF_FFFF,
-            MAX_BACKGROUND,
-            MAX_BACKGROUND * 3 // 4,
-            MAX_WRITE,
-            1,
-            MAX_PAGES,
-            0,
-            agreed >> 32,
-            depth,
-            0,
-        )
+        return agreement.reply()

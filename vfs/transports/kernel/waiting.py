@@ -31,6 +31,10 @@ class Waiting:
         self._rested = 0
         """When it may be awake again."""
 
+    def is_over(self) -> bool:
+        """Whether there is something to read, or the mount is gone."""
+        return bool(self._poll.poll(0))
+
     def wait(self) -> None:
         """Return when there is something to read, or the mount is gone."""
         if not self._spins:

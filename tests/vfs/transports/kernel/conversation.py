@@ -42,7 +42,7 @@ class Conversation:
         self.ours, theirs = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
         self.ours.settimeout(SECONDS)
         theirs.setblocking(False)
-        transport._descriptor = theirs.detach()
+        transport._channel.descriptor = theirs.detach()
         self._unique = 0
         self._thread = threading.Thread(target=transport.serve, daemon=True)
         self._thread.start()

@@ -7,10 +7,10 @@ import stat
 from pathlib import Path
 
 import pytest
-from places import IS_ROOT, Server
+from places import Server
 
-from vfs.mountpoint import MOUNT_TYPE, MountedAt
-from vfs.transports.base import MountError
+from vfs.mounts.mountpoint import MOUNT_TYPE, MountedAt, MountError
+from vfs.testing.place import IS_ROOT
 from vfs.transports.kernel import device
 
 NOBODY = 65534

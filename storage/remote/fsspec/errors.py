@@ -1,0 +1,72 @@
+"""What filesystems of fsspec raise, in terms of this package's errors.
+
+They translate themselves, and not always well: s3fs says FileNotFoundError for a bucket that is not there, the one for
+FTP for whatever a server answers. So what they have translated is looked at first, where it is still to be had.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import errno
+import sys
+from collections.abc import Iterator
+
+from storage.exceptions import os_error
+from storage.remote import errors
+
+_CODES: dict[type[OSError], int] = {
+    FileExistsError: errno.EEXIST,
+    IsADirectoryError: errno.EISDIR,
+    NotADirectoryError: errno.ENOTDIR,
+    PermissionError: errno.EACCES,
+}
+"""What belongs to an error that was raised without."""
+
+
+@contextlib.contextmanager
+def translating(name: str) -> Iterator[None]:
+    """Raise what the block raises as this package would, `from` the original; what is not known passes as it is."""
+    handled = sys.exception()
+    try:
+        yield
+    except Exception as error:
+        translated = translate(error, name, handled)
+        if translated is error:
+            raise
+        raise translated from error
+
+
+def translate(error: Exception, name: str, handled: BaseException | None = None) -> Exception:
+    """The exception of ours that means the same; `error` itself where there is none.
+
+    `handled` is what the caller was handling before, and so has nothing to do with it.
+    """
+    if isinstance(error, UnicodeError):
+        return OSError(errno.EILSEQ, "The protocol has no bytes for this name", name)
+    for kind, code in _CODES.items():
+        if isinstance(error, kind):
+            return error if error.errno else os_error(code, name)
+    if isinstance(error, OSError) and error.errno and not isinstance(error, alike := type(os_error(error.errno, name))):
+        return os_error(error.errno, name) if alike is not OSError else error  # smbprotocol has a class of its own
+    for cause in _causes(error, handled):
+        known = errors.translate(cause, name)
+        if known is not cause:
+            return known
+    known = errors.translate(error, name)
+    if known is error and isinstance(error, OSError) and not error.errno:
+        # Libraries over sockets say so in words alone: "Socket is closed", "Failure".
+        closed = "closed" in str(error).lower() or "reset" in str(error).lower()
+        return (ConnectionError if closed else OSError)(errno.EIO, str(error) or repr(error), name)
+    return known
+
+
+def _causes(error: BaseException, handled: BaseException | None) -> list[Exception]:
+    """What `error` was raised from, the first of all before the others."""
+    found: list[Exception] = []
+    current = error
+    while True:
+        following = current.__cause__ or (None if current.__suppress_context__ else current.__context__)
+        if not isinstance(following, Exception) or following is handled or following in found:
+            return found[::-1]
+        found.append(following)
+        current = following

@@ -1,0 +1,47 @@
+"""Texts that somebody may see, and the secrets that are not to be in them."""
+
+from __future__ import annotations
+
+import os
+import re
+from collections.abc import Iterable, Iterator, Mapping
+from typing import Any
+
+_SECRETS_IN_TEXT = re.compile(
+    r"(?P<before>\b(?:X-Amz-(?:Signature|Credential|Security-Token)|X-Goog-(?:Signature|Credential)|Signature|sig"
+    r"|access_token|token|password)=)[^&\s\"']+|(?<=://)[^/@\s\"']+(?=@)",
+    re.IGNORECASE,
+)
+_SECRET = re.compile(
+    r"secret|passw|passphrase|token|credential|connection_string|(^|_)(keys?|sas|auth)(_|$)", re.IGNORECASE
+)
+_IN_ENVIRONMENT = re.compile(r"SECRET|PASSW|TOKEN|ACCESS_KEY|ACCOUNT_KEY|CONNECTION_STRING")
+_LEAST = 8
+"""Characters of a value of the environment that is taken for a secret."""
+_HIDDEN = "..."
+
+
+def without_secrets(text: str, secrets: Iterable[str] = ()) -> str:
+    """The text with each secret, signature of an address, and password in one, taken out."""
+    for secret in sorted(secrets, key=len, reverse=True):
+        text = text.replace(secret, _HIDDEN)
+    if "=" not in text and "@" not in text:  # as what is said of an object that is missing, which is said often
+        return text
+    return _SECRETS_IN_TEXT.sub(lambda match: f"{match['before'] or ''}{_HIDDEN}", text)
+
+
+def secrets_of(options: Any) -> frozenset[str]:
+    """The values that only open the door, of a storage's OPTIONS, however deep in them, and of the environment."""
+    named = (value for name, value in os.environ.items() if _IN_ENVIRONMENT.search(name))
+    return frozenset(_within(options)) | frozenset(value for value in named if len(value) >= _LEAST)
+
+
+def _within(options: Any, name: str = "") -> Iterator[str]:
+    if isinstance(options, Mapping):
+        for key, value in options.items():
+            yield from _within(value, str(key) if not _SECRET.search(name) else name)
+    elif isinstance(options, list | tuple):
+        for value in options:
+            yield from _within(value, name)
+    elif options and isinstance(options, str) and _SECRET.search(name):
+        yield options

@@ -1,0 +1,378 @@
+"""FsspecStorage beside the conformance suite: requests, versions, broken connections, protocols that lie, secrets."""
+
+from __future__ import annotations
+
+import io
+import logging
+import os
+import subprocess
+import sys
+import threading
+import uuid
+import zipfile
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any, ClassVar
+
+import on_the_wire
+import pytest
+from kinds import FSSPEC, each, fsspec_storage, space_of
+from on_the_wire import Place
+
+from services.server import free_port
+from storage import (
+    RENAME_NOREPLACE,
+    ContentFile,
+    FsspecStorage,
+    ImproperlyConfigured,
+    Kind,
+    Storage,
+    StorageHandler,
+    SuspiciousFileOperation,
+    VersionMismatchError,
+)
+
+fsspec = pytest.importorskip("fsspec")
+
+LISTING = {
+    "s3": ["GET"],
+    "gcs": ["GET"],
+    "azure": ["GET"],
+    "ssh": ["sftp"] * 4,  # OPENDIR, READDIR until there is no more, CLOSE
+    "paramiko": ["sftp"] * 52,  # fifty READDIR at once, of which two are answered with something
+    "ftp": ["TYPE", "PASV", "MLSD"],
+    "webdav": ["PROPFIND"],
+    "smb": ["smb"] * 4,  # CREATE, QUERY_DIRECTORY until there is no more, CLOSE
+}
+READ = {"s3": ["GET"], "gcs": ["GET"], "azure": ["GET", "HEAD"], "webdav": ["GET"]}
+"""Azure's filesystem cannot ask for a version, so that it is looked at afterwards."""
+SESSIONS = ["ssh", "paramiko", "ftp"]
+
+
+@pytest.fixture
+def place(kind: str, request: pytest.FixtureRequest) -> Iterator[Place]:
+    space = space_of(FSSPEC[kind], request)
+    place = Place(kind, space, fsspec_storage(kind, space))
+    yield place
+    place.storage.close()
+
+
+def content(data: bytes) -> ContentFile:
+    return ContentFile(data)
+
+
+@each(FSSPEC)
+class TestReading(on_the_wire.Reading):
+    LISTING = LISTING
+
+
+@each(FSSPEC, *READ)
+class TestReadingParts(on_the_wire.ReadingParts):
+    READ = READ
+
+
+class TestOnTheWire:
+    @each(FSSPEC)
+    def test_what_others_do_is_seen_at_once(self, place: Place) -> None:
+        assert list(place.storage.scandir()) == []
+        place.space.put("f", b"1")
+        assert [entry.name for entry in place.storage.scandir()] == ["f"]
+        before = place.storage.stat("f")
+        place.space.put("f", b"22")
+        after = place.storage.stat("f")
+        assert (before.size, after.size, before.version == after.version) == (1, 2, False)
+        place.space.delete("f")
+        with pytest.raises(FileNotFoundError):
+            place.storage.stat("f")
+        assert list(place.storage.scandir()) == []
+
+    @each(FSSPEC, "s3", "azure", "webdav", "ssh", "paramiko", "ftp")
+    def test_a_store_under_a_condition_that_has_failed_meanwhile(
+        self, place: Place, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        place.space.put("f", b"first")
+        old = place.storage.stat("f").version
+        place.space.put("f", b"of somebody else")
+        monkeypatch.setattr(place.storage, "_check_condition", lambda *args: None)  # looked at before that happened
+        with pytest.raises(VersionMismatchError):
+            place.storage.replace("f", content(b"x"), if_version=old)
+        with pytest.raises(FileExistsError):
+            place.storage.replace("f", content(b"x"), if_absent=True)
+        assert (place.space.get("f"), place.space.keys()) == (b"of somebody else", ["f"])
+
+    @each(FSSPEC, "ssh", "paramiko")
+    def test_a_name_that_is_taken_between_the_look_and_the_rename(
+        self, place: Place, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        for name in ("f", "g"):
+            place.space.put(name, name.encode())
+        protocol = place.storage._protocol
+        looks = iter([lambda *args: None] * 2)  # before what is stored is sent, and after it
+        check = protocol.check
+        monkeypatch.setattr(protocol, "check", lambda *args: next(looks, check)(*args))
+        monkeypatch.setattr(place.storage, "_check_condition", lambda *args: None)
+        monkeypatch.setattr(place.storage, "_check_rename", lambda *args: None)
+        with pytest.raises(FileExistsError):
+            place.storage.replace("g", content(b"x"), if_absent=True)
+        with pytest.raises(FileExistsError):
+            place.storage.rename("f", "g", RENAME_NOREPLACE)
+        assert (place.space.keys(), place.space.get("g")) == (["f", "g"], b"g")
+
+    @pytest.mark.filterwarnings("ignore:Sending a large body")  # aiohttp's advice to gcsfs and adlfs
+    @each(FSSPEC, "s3", "gcs", "azure")
+    def test_a_large_file_goes_in_parts(self, place: Place) -> None:
+        data = os.urandom(2**20) * 17
+        entry = place.storage.replace("dir/big", content(data))
+        assert (entry.size, place.space.get("dir/big") == data) == (len(data), True)
+        with place.storage.open("dir/big") as file:
+            assert file.pread(10, 2**24 - 5) == data[2**24 - 5 : 2**24 + 5]
+
+    @each(FSSPEC, "s3", "ftp", "ssh", "paramiko", "webdav")
+    def test_an_outage_is_no_absence(self, place: Place, monkeypatch: pytest.MonkeyPatch) -> None:
+        monkeypatch.setenv("AWS_MAX_ATTEMPTS", "1")  # else the client waits longer each time
+        on_the_wire.assert_an_outage_is_no_absence(fsspec_storage(place.kind, place.space.at(free_port())))
+
+    @each(FSSPEC, "s3", "gcs", "azure")
+    def test_a_container_that_is_missing_is_no_empty_directory(self, place: Place) -> None:
+        protocol, options, _ = place.space.fsspec
+        storage = FsspecStorage(protocol, "is-not-there", **options)
+        with pytest.raises(OSError, match="does not exist"):
+            list(storage.scandir())
+
+
+@each(FSSPEC, *SESSIONS)
+class TestConnections:
+    def test_a_dead_one_is_replaced(self, place: Place) -> None:
+        place.space.put("f", b"content")
+        assert place.storage.stat("f").size == 7
+        (filesystem,) = place.storage._client._idle
+        break_connection(place.kind, filesystem)
+        assert [entry.name for entry in place.storage.scandir()] == ["f"]
+        assert place.storage._client._idle[0] is not filesystem  # which would be equal
+
+    def test_many_threads_have_a_few(self, place: Place) -> None:
+        place.space.put("f", b"0123456789" * 1000)
+        failed: list[BaseException] = []
+
+        def work() -> None:
+            try:
+                with place.storage.open("f") as file:
+                    for at in range(5):
+                        assert file.pread(10, at * 10) == b"0123456789"
+            except BaseException as error:
+                failed.append(error)
+
+        threads = [threading.Thread(target=work) for _ in range(8)]
+        for thread in threads:
+            thread.start()
+        for thread in threads:
+            thread.join()
+        assert failed == []
+        assert 1 <= len(place.storage._client._idle) <= 4
+
+    def test_a_child_process_makes_its_own(self, place: Place, monkeypatch: pytest.MonkeyPatch) -> None:
+        place.space.put("f", b"content")
+        place.storage.stat("f")
+        of_parent = place.storage._client._idle[0]
+        monkeypatch.setattr("os.getpid", lambda: -1)
+        assert place.storage.stat("f").size == 7
+        assert place.storage._client._idle[0] is not of_parent
+
+    def test_what_a_cut_off_upload_left_is_hidden_and_no_obstacle(self, place: Place) -> None:
+        place.space.put("d/.storage-0123456789abcdef.draft", b"half of it")
+        assert list(place.storage.scandir("d")) == []
+        place.storage.rmdir("d")
+        assert not place.storage.exists("d")
+
+
+def break_connection(kind: str, filesystem: Any) -> None:
+    match kind:
+        case "ftp":
+            filesystem.ftp.sock.shutdown(2)
+        case "paramiko":
+            filesystem.client.get_transport().sock.shutdown(2)
+        case "ssh":
+            filesystem.client.abort()
+
+
+class Fake(fsspec.AbstractFileSystem):  # type: ignore[misc, name-defined]
+    """A filesystem with the least there can be, in memory, which cannot bear two calls at once."""
+
+    cachable = False
+    objects: ClassVar[dict[str, bytes]] = {}
+    overlaps = 0
+
+    def __init__(self, **options: Any) -> None:
+        super().__init__(**options)
+        self._busy = threading.Lock()
+
+    def ls(self, path: str, detail: bool = True, **kwargs: Any) -> Any:
+        if not self._busy.acquire(blocking=False):
+            type(self).overlaps += 1
+            raise RuntimeError("two calls at once")
+        try:
+            threading.Event().wait(0.002)
+            below = [name for name in self.objects if name.startswith(f"{path}/")]
+            return [{"name": name, "size": len(self.objects[name]), "type": "file", "mtime": 1.5} for name in below]
+        finally:
+            self._busy.release()
+
+    def _open(self, path: str, mode: str = "rb", **kwargs: Any) -> Any:
+        return io.BytesIO(self.objects[path])
+
+
+class Liar(Fake):
+    """As sshfs: the range is swallowed."""
+
+    def cat_file(self, path: str, **kwargs: Any) -> bytes:
+        raise AssertionError("it says that it knows no ranges")
+
+
+class SecretLiar(Fake):
+    """It takes a range, and ignores it."""
+
+    fetched = 0
+
+    def cat_file(self, path: str, start: int | None = None, end: int | None = None, **kwargs: Any) -> bytes:
+        type(self).fetched += 1
+        return self.objects[path]
+
+
+class TestProtocolsThatAreNotKnown:
+    @pytest.mark.parametrize("kind", [Fake, Liar, SecretLiar])
+    def test_ranges_are_right_whatever_the_class_makes_of_them(self, kind: type[Fake]) -> None:
+        kind.objects = {"root/f": bytes(range(100))}
+        SecretLiar.fetched = 0
+        with FsspecStorage(f"{__name__}.{kind.__name__}", "root").open("f") as file:
+            for start, size in ((10, 5), (0, 100), (95, 50), (50, 10)):
+                assert file.pread(size, start) == bytes(range(100))[start : start + size]
+        assert SecretLiar.fetched == (1 if kind is SecretLiar else 0)
+
+    def test_calls_are_made_one_at_a_time(self) -> None:
+        Fake.objects, Fake.overlaps = {"root/f": b"1"}, 0
+        storage = FsspecStorage(f"{__name__}.Fake", "root")
+        threads = [threading.Thread(target=lambda: list(storage.scandir())) for _ in range(8)]
+        for thread in threads:
+            thread.start()
+        for thread in threads:
+            thread.join()
+        assert Fake.overlaps == 0
+
+    def test_a_zip_file_is_a_read_only_storage(self, tmp_path: Path) -> None:
+        with zipfile.ZipFile(tmp_path / "a.zip", "w") as archive:
+            archive.writestr("top.txt", "top")
+            archive.writestr("dir/below.txt", "0123456789")
+        storage = FsspecStorage("zip", fo=str(tmp_path / "a.zip"))
+        entries = {entry.name: entry for entry in storage.scandir()}
+        assert (entries["dir"].kind, entries["top.txt"].size) == (Kind.DIRECTORY, 3)
+        with storage.open("dir/below.txt") as file:
+            assert (file.pread(3, 4), file.read()) == (b"456", b"0123456789")
+        with pytest.raises((NotImplementedError, OSError, ValueError)):
+            storage.save("new", content(b""))
+        storage.close()
+
+    def test_what_breaks_off_is_not_stored(self) -> None:
+        storage = FsspecStorage("memory", f"/{uuid.uuid4()}")
+        with pytest.raises(ZeroDivisionError), storage.open("f", "wb") as file:
+            file.write(b"half" * (1 // 0))
+        assert not storage.exists("f")
+        with storage.open("f", "w") as file:
+            file.write("één\n")
+        with storage.open("f", "a") as file:
+            file.write("twee\n")
+        with storage.open("f", "r") as file:
+            assert list(file) == ["één\n", "twee\n"]
+        with pytest.raises(FileExistsError):
+            storage.open("f", "xb")
+
+
+class TestConfiguration:
+    def test_by_the_settings(self) -> None:
+        options = {"protocol": "memory", "location": f"/{uuid.uuid4()}", "public_url": "https://example.com/media"}
+        storage = StorageHandler({"it": {"BACKEND": "storage.FsspecStorage", "OPTIONS": options}})["it"]
+        assert isinstance(storage, FsspecStorage)
+        assert storage.save("a b", content(b"x")) == "a b"
+        assert storage.url("a b") == "https://example.com/media/a%20b"
+        assert storage.name_forbidden == ""
+        with pytest.raises(NotImplementedError):
+            FsspecStorage("memory", "/x").url("a")
+
+    def test_what_is_not_there_is_named(self) -> None:
+        with pytest.raises(ImproperlyConfigured, match="knows no protocol 'nonsense'"):
+            FsspecStorage("nonsense")
+        with pytest.raises(ImproperlyConfigured, match="needs 'no_such_package', which is not installed"):
+            FsspecStorage("no_such_package.FileSystem")
+
+    @pytest.mark.parametrize(
+        ("protocol", "module", "install"),
+        [("smb", "smbclient", "smbprotocol"), ("github", "requests", "requests"), ("hdfs", "pyarrow", "pyarrow")],
+    )
+    def test_of_a_protocol_whose_package_is_missing_it_says_what_to_install(
+        self, protocol: str, module: str, install: str
+    ) -> None:
+        """Some miss it when their class is imported, and some when they connect."""
+        program = (
+            f"import sys; sys.modules[{module!r}] = None; import storage\n"
+            f"try: list(storage.FsspecStorage({protocol!r}, host='127.0.0.1', org='a', repo='b').scandir())\n"
+            "except storage.ImproperlyConfigured as error: print(error)"
+        )
+        done = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, check=True)
+        assert f"needs {module!r}" in done.stdout
+        assert done.stdout.strip().endswith(f"To install it: pip install {install}")
+
+    def test_without_fsspec_the_extra_is_named(self) -> None:
+        program = (
+            "import sys; sys.modules['fsspec'] = None; import storage\n"
+            "try: storage.FsspecStorage('memory')\n"
+            "except storage.ImproperlyConfigured as error: print(error)"
+        )
+        done = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, check=True)
+        assert done.stdout.strip().endswith("pip install 'storage-vfs[fsspec]'")
+
+    def test_importing_it_imports_no_client(self) -> None:
+        program = "import sys, storage; storage.FsspecStorage; print('fsspec' in sys.modules)"
+        done = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, check=True)
+        assert done.stdout == "False\n"
+
+    def test_no_secret_is_shown(self, caplog: pytest.LogCaptureFixture) -> None:
+        caplog.set_level(logging.DEBUG)
+        for storage in (
+            FsspecStorage("ftp", "/r", host="127.0.0.1", port=free_port(), username="u", password="topsecret"),
+            FsspecStorage("ftp", f"ftp://u:topsecret@127.0.0.1:{free_port()}/r"),
+        ):
+            with pytest.raises(OSError) as caught:
+                storage.stat("f")
+            assert "topsecret" not in f"{storage!r} {caught.value!r} {caplog.text}"
+
+    def test_no_secret_of_a_url_is_shown(self) -> None:
+        pytest.importorskip("aiohttp")
+        assert repr(FsspecStorage("https", "https://u:topsecret@host/r")) == "<FsspecStorage https 'https://host/r'>"
+
+    @pytest.mark.parametrize("name", ["nul\0", "a//b", "../a"])
+    def test_a_name_is_refused_before_anybody_is_asked(self, name: str) -> None:
+        storage: Storage = FsspecStorage("ftp", host="127.0.0.1", port=free_port())
+        for operation in (storage.stat, storage.unlink, storage.mkdir, storage.rmdir, storage.readlink):
+            with pytest.raises(SuspiciousFileOperation):
+                operation(name)
+
+
+@each(FSSPEC, "ssh", "paramiko")
+class TestLinksAndModesOfSFTP:
+    def test_a_link_is_shown_as_what_it_is(self, place: Place) -> None:
+        place.space.put("dir/f", b"x")
+        (place.space.path / "link").symlink_to("dir")
+        (place.space.path / "dangling").symlink_to("nowhere")
+        entries = {entry.name: entry.kind for entry in place.storage.scandir()}
+        assert entries == {"dir": Kind.DIRECTORY, "link": Kind.SYMLINK, "dangling": Kind.SYMLINK}
+        assert place.storage.stat("link").kind is Kind.SYMLINK
+        assert place.storage.readlink("dangling") == "nowhere"
+        place.storage.unlink("link")
+        assert place.space.get("dir/f") == b"x"
+
+    def test_a_file_that_is_replaced_keeps_its_mode(self, place: Place) -> None:
+        place.space.put("f", b"old")
+        (place.space.path / "f").chmod(0o750)
+        place.storage.replace("f", content(b"new"))
+        assert (place.space.get("f"), (place.space.path / "f").stat().st_mode & 0o777) == (b"new", 0o750)
+        place.storage.mkdir("d", mode=0o711)
+        assert (place.space.path / "d").stat().st_mode & 0o777 == 0o711

@@ -1,0 +1,115 @@
+"""vfs mount --all and vfs unmount --all: each alias a folder, whatever becomes of the others."""
+
+from __future__ import annotations
+
+import os
+import signal
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+from commands import Project, Vfs
+
+from vfs.mounts import records
+from vfs.mounts.mountpoint import mounted_at
+
+pytestmark = pytest.mark.mount
+
+
+@pytest.fixture
+def folder(project: Project) -> Iterator[Path]:
+    yield (project.path / "all").resolve()
+    project.process("unmount", "--all", "--lazy", str(project.path))
+
+
+def mounted(folder: Path) -> dict[str, records.Record]:
+    """The mounts in a folder, by name."""
+    found = {Path(record.mountpoint): record for record in records.records()}
+    return {path.name: record for path, record in found.items() if path.parent == folder}
+
+
+def test_each_alias_is_a_folder_and_what_fails_is_told(project: Project, folder: Path) -> None:
+    (project.media / "a").write_text("here")
+    result = project.process("mount", "--all", "all", "-o", "ro")
+    assert result.code == 1
+    assert "vfs: broken: " in result.err
+    assert "no_such_package" in result.err
+    assert [line.split(" is mounted at ")[0] for line in result.out.splitlines()] == [
+        *("media", "archive", "bucket"),
+    ], "not those whose folder is missing, nor what is built in"
+    assert "vfs: inner: " in result.err
+    found = mounted(folder)
+    assert {name: record.alias for name, record in found.items()} == {name: name for name in found}
+    assert len({record.pid for record in found.values()}) == 3
+    assert sorted(os.listdir(folder)) == ["archive", "bucket", "media"], "a folder of what failed is taken away"
+    assert (folder / "media/a").read_text() == "here"
+    shown = project.process("status").out
+    assert all(f"{name} at {folder}/{name}" in shown for name in found)
+    again = project.process("mount", "--all", "all", "-o", "ro")
+    assert again.out.count("already") == 3
+    assert {name: record.pid for name, record in mounted(folder).items()} == {
+        name: record.pid for name, record in found.items()
+    }
+
+
+def test_all_are_unmounted_the_dead_ones_too(project: Project, folder: Path) -> None:
+    project.process("mount", "--all", "all")
+    elsewhere = project.path / "elsewhere"
+    elsewhere.mkdir()
+    project.process("mount", "media", "elsewhere")
+    found = mounted(folder)
+    os.kill(found["archive"].pid, signal.SIGKILL)
+    assert found["archive"].wait_for_end(20)
+    result = project.process("unmount", "--all", "all")
+    assert (result.code, result.err) == (0, "")
+    assert sorted(result.out.splitlines()) == [
+        f"{folder}/{name} is unmounted" for name in ("archive", "bucket", "media")
+    ]
+    assert [mounted_at(folder / name) for name in found] == [None] * 3
+    assert not any(record.is_alive() for record in found.values())
+    assert mounted_at(elsewhere.resolve()) is not None
+    assert project.process("unmount", "--all", ".").out == f"{elsewhere.resolve()} is unmounted\n"
+
+
+def test_one_that_is_busy_does_not_keep_the_others(project: Project, folder: Path) -> None:
+    project.process("mount", "--all", "all")
+    with (folder / "media/file").open("w"):
+        result = project.process("unmount", "--all", "--wait", "0.1", "all")
+    assert result.code == 1
+    assert f"vfs: {folder}/media: " in result.err
+    assert "busy" in result.err
+    assert mounted(folder).keys() == {"media"}
+
+
+def test_an_alias_that_is_no_name_of_a_folder(project: Project, folder: Path) -> None:
+    (project.path / "vfs.toml").write_text(
+        '[STORAGES."a/b"]\nBACKEND = "storage.InMemoryStorage"\n[STORAGES.c]\nBACKEND = "storage.InMemoryStorage"\n'
+    )
+    result = project.process("mount", "--all", "all")
+    assert result.code == 1
+    assert "vfs: a/b: it cannot be the name of a folder" in result.err
+    assert mounted(folder).keys() == {"c"}
+
+
+@pytest.mark.parametrize(
+    ("words", "said"),
+    [
+        (("mount",), "Missing argument 'ALIAS'"),
+        (("mount", "media"), "Missing argument 'MOUNTPOINT'"),
+        (("mount", "--all", "all", "media"), "--all takes a DIRECTORY alone"),
+        (("mount", "--all", "all", "-f"), "--all takes a DIRECTORY alone"),
+        (("unmount",), "Missing argument 'MOUNTPOINT'"),
+    ],
+    ids=lambda value: " ".join(value) if isinstance(value, tuple) else None,
+)
+def test_wrong_usage(vfs: Vfs, words: tuple[str, ...], said: str) -> None:
+    result = vfs(*words)
+    assert result.code == 2
+    assert said in result.err
+
+
+def test_nothing_is_configured(project: Project) -> None:
+    (project.path / "vfs.toml").write_text("")
+    result = project.process("mount", "--all", "all")
+    assert (result.code, result.out) == (1, "")
+    assert "no storage is configured" in result.err

@@ -1,0 +1,323 @@
+"""Renames of directories where the storage has none, and what a crash in the middle leaves."""
+
+from __future__ import annotations
+
+import os
+import threading
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+from gates import SOON, Gate, start
+from kernel import Verbs
+from versioned import VersionedStorage
+
+from storage import ContentFile, Entry
+from vfs.filesystem import FileSystem
+from vfs.names.filemoves import finish, noted
+from vfs.spool.journal import NewerFormatError
+from vfs.spool.recovery import recover
+from vfs.spool.spools import StorageSpools
+
+FILES = {"a": b"1", "b": b"22", "sub/c": b"333", "sub/sub/d": b"4444"}
+
+
+class Killed(BaseException):
+    """The process ends here."""
+
+
+@pytest.fixture
+def storage(tmp_path: Path) -> VersionedStorage:
+    (tmp_path / "objects").mkdir()
+    made = VersionedStorage(tmp_path / "objects")
+    for name, content in FILES.items():
+        made.replace(f"old/{name}", ContentFile(content))
+    return made
+
+
+@pytest.fixture
+def spools(tmp_path: Path) -> StorageSpools:
+    return StorageSpools(tmp_path / "spools", "alias", "backend")
+
+
+@pytest.fixture
+def verbs(storage: VersionedStorage, spools: StorageSpools) -> Iterator[Verbs]:
+    caller = Verbs(FileSystem(storage, cache_seconds=0.0, spool=spools.new()))
+    yield caller
+    caller.close_all()
+    caller.filesystem.close()
+
+
+def below(storage: VersionedStorage, top: str) -> dict[str, bytes]:
+    found = {}
+    for path, _, others in storage.walk(""):
+        for entry in others:
+            name = f"{path}/{entry.name}" if path else entry.name
+            if name.startswith(f"{top}/"):
+                with storage.open(name) as file:
+                    found[name[len(top) + 1 :]] = file.read()
+    return found
+
+
+def dies_at(monkeypatch: pytest.MonkeyPatch, storage: VersionedStorage, method: str, after: int) -> None:
+    """The process is killed when `method` is called for the next time after so many."""
+    real, lock, calls = getattr(storage, method), threading.Lock(), iter(range(after))
+
+    def call(*args: Any) -> Any:
+        with lock:
+            alive = next(calls, None) is not None
+        if not alive:
+            raise Killed
+        return real(*args)
+
+    monkeypatch.setattr(storage, method, call)
+    monkeypatch.setattr("vfs.names.moves.Move.take_back", lambda move: None)
+
+
+def crash(verbs: Verbs) -> None:
+    with pytest.raises(Killed):
+        verbs.rename("old", "new")
+    verbs.filesystem.contents.spool.close()
+
+
+def test_a_rename_moves_everything(storage: VersionedStorage, verbs: Verbs, spools: StorageSpools) -> None:
+    verbs.mkdir("new")
+    verbs.rename("old", "new")
+    assert (below(storage, "new"), below(storage, "old"), verbs.listdir("")) == (FILES, {}, ["new"])
+    assert list(spools.folder.glob("mount-*/*")) == []
+
+
+def test_the_old_place_is_listed_once_for_each_step(
+    storage: VersionedStorage, verbs: Verbs, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    listed, glance = [], storage.glance
+
+    def noted(path: str = "") -> Iterator[Entry]:
+        listed.append(path)
+        return glance(path)
+
+    monkeypatch.setattr(storage, "glance", noted)
+    verbs.rename("old", "new")
+    assert listed.count("old/sub") == 2, "to know what is to be copied, and what may be deleted"
+
+
+def test_nothing_is_deleted_before_everything_is_copied(
+    storage: VersionedStorage, verbs: Verbs, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    seen: list[dict[str, bytes]] = []
+    real = storage.unlink
+
+    def unlink(name: str) -> None:
+        seen.append(below(storage, "new"))
+        real(name)
+
+    monkeypatch.setattr(storage, "unlink", unlink)
+    verbs.rename("old", "new")
+    assert seen == [FILES] * len(FILES)
+
+
+@pytest.mark.parametrize("after", range(4))
+def test_a_rename_that_fails_has_not_begun(
+    storage: VersionedStorage, verbs: Verbs, spools: StorageSpools, monkeypatch: pytest.MonkeyPatch, after: int
+) -> None:
+    with monkeypatch.context() as patch:
+        real, calls, lock = storage.copy, iter(range(after)), threading.Lock()
+
+        def copy(src: str, dst: str) -> None:
+            with lock:
+                works = next(calls, None) is not None
+            if not works:
+                raise TimeoutError("the storage is down")
+            real(src, dst)
+
+        patch.setattr(storage, "copy", copy)
+        with pytest.raises(TimeoutError):
+            verbs.rename("old", "new")
+    assert (below(storage, "old"), below(storage, "new"), verbs.listdir("")) == (FILES, {}, ["old"])
+    assert list(spools.folder.glob("mount-*/*")) == []
+    verbs.rename("old", "new")
+    assert below(storage, "new") == FILES
+
+
+@pytest.mark.parametrize("after", range(4))
+@pytest.mark.parametrize("method", ["copy", "unlink"])
+def test_one_that_was_killed_goes_on(
+    storage: VersionedStorage,
+    verbs: Verbs,
+    spools: StorageSpools,
+    monkeypatch: pytest.MonkeyPatch,
+    method: str,
+    after: int,
+) -> None:
+    with monkeypatch.context() as patch:
+        dies_at(patch, storage, method, after)
+        crash(verbs)
+    everywhere = below(storage, "old") | below(storage, "new")
+    assert everywhere == FILES
+    outcome = recover(storage, spools)
+    assert (outcome.failed, below(storage, "new"), below(storage, "old")) == ([], FILES, {})
+    assert list(spools.folder.glob("mount-*")) == []
+
+
+def test_what_was_changed_after_the_crash_is_not_lost(
+    storage: VersionedStorage, verbs: Verbs, spools: StorageSpools, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    with monkeypatch.context() as patch:
+        dies_at(patch, storage, "unlink", 0)
+        crash(verbs)
+    storage.replace("old/a", ContentFile(b"changed at the old place"))
+    storage.replace("old/e", ContentFile(b"new at the old place"))
+    storage.replace("new/b", ContentFile(b"changed at the new place"))
+    assert recover(storage, spools).failed == []
+    assert below(storage, "old") == {"a": b"changed at the old place", "e": b"new at the old place"}
+    assert below(storage, "new") == {**FILES, "b": b"changed at the new place"}
+
+
+@pytest.mark.parametrize("content", [b"55555", b"5555"], ids=["another size", "as long"])
+def test_what_somebody_else_has_put_where_a_file_was_to_come_replaces_none(
+    storage: VersionedStorage,
+    verbs: Verbs,
+    spools: StorageSpools,
+    monkeypatch: pytest.MonkeyPatch,
+    content: bytes,
+) -> None:
+    with monkeypatch.context() as patch:
+        dies_at(patch, storage, "copy", 0)
+        crash(verbs)
+    storage.replace("new/sub/sub/d", ContentFile(content))
+    assert recover(storage, spools).failed == []
+    assert below(storage, "old") == {"sub/sub/d": FILES["sub/sub/d"]}
+    assert below(storage, "new") == {**FILES, "sub/sub/d": content}
+
+
+def test_a_copy_that_was_not_noted_any_more_is_known(
+    storage: VersionedStorage, verbs: Verbs, spools: StorageSpools, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    with monkeypatch.context() as patch:
+        dies_at(patch, storage, "copy", 0)
+        crash(verbs)
+    storage.copy("old/sub/sub/d", "new/sub/sub/d")
+    (path,) = spools.folder.glob("mount-*/move-*.json")
+    path.write_bytes(path.read_bytes() + b'"sub/su')
+    assert recover(storage, spools).failed == []
+    assert (below(storage, "new"), below(storage, "old")) == (FILES, {})
+
+
+def test_what_cannot_be_deleted_goes_later(
+    storage: VersionedStorage, verbs: Verbs, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    scheduled: list[float] = []
+    uploads = verbs.filesystem.contents.uploads
+    with monkeypatch.context() as patch:
+        patch.setattr(storage, "unlink", lambda name: (_ for _ in ()).throw(ConnectionError("reset")))
+        patch.setattr(uploads._background, "schedule", lambda key, pause, work: scheduled.append(pause))
+        verbs.rename("old", "new")
+    assert (len(scheduled), below(storage, "new")) == (1, FILES)
+    (path,) = verbs.filesystem.contents.spool.directory.glob("move-*.json")
+    uploads.moves.resume(path)
+    assert (below(storage, "old"), path.exists()) == ({}, False)
+
+
+def test_a_list_that_is_not_whole_is_of_a_rename_that_did_nothing(
+    storage: VersionedStorage, verbs: Verbs, spools: StorageSpools
+) -> None:
+    (verbs.filesystem.contents.spool.directory / "move-1.json").write_bytes(b'{"src": "old"')
+    verbs.filesystem.contents.spool.close()
+    assert (recover(storage, spools).failed, below(storage, "old")) == ([], FILES)
+
+
+def test_how_far_it_is_can_be_seen(storage: VersionedStorage, verbs: Verbs, monkeypatch: pytest.MonkeyPatch) -> None:
+    gate = Gate.at(monkeypatch, storage, "copy")
+    renaming = start(verbs.rename, "old", "new")
+    gate.wait()
+    (line,) = verbs.filesystem.contents.uploads.moves.report()
+    assert (line["from"], line["to"], line["phase"], line["of"]) == ("old", "new", "copying", len(FILES))
+    gate.open()
+    renaming.result(SOON)
+    assert verbs.filesystem.contents.uploads.moves.report() == []
+
+
+def test_open_files_go_along(storage: VersionedStorage, verbs: Verbs) -> None:
+    fd = verbs.open("old/sub/c", os.O_RDWR)
+    new = verbs.open("old/sub/n", os.O_RDWR | os.O_CREAT)
+    verbs.write(fd, b"!", 3)
+    verbs.write(new, b"new", 0)
+    verbs.rename("old", "new")
+    verbs.close(fd)
+    verbs.close(new)
+    assert below(storage, "new") == {**FILES, "sub/c": b"333!", "sub/n": b"new"}
+    assert below(storage, "old") == {}
+
+
+class TestOneFile:
+    """What a crash has left of the rename of old/a to new."""
+
+    @pytest.fixture
+    def note(self, storage: VersionedStorage, spools: StorageSpools) -> Path:
+        """The note, in a spool that nobody uses any more."""
+        spool = spools.new()
+        path = spool.directory / "rename-1.json"
+        with noted(path, "old/a", "new", storage.stat("old/a")):
+            words = path.read_bytes()
+        path.write_bytes(words)
+        spool.close()
+        return path
+
+    def names(self, storage: VersionedStorage, spools: StorageSpools) -> set[str]:
+        """Of the files, once that has been taken up."""
+        assert recover(storage, spools).failed == []
+        assert list(spools.folder.glob("mount-*")) == []
+        return {name for name in ("old/a", "new") if storage.exists(name)}
+
+    def test_after_the_copy_it_is_done(self, storage: VersionedStorage, spools: StorageSpools, note: Path) -> None:
+        storage.copy("old/a", "new")
+        assert self.names(storage, spools) == {"new"}
+
+    def test_before_the_copy_nothing_is(self, storage: VersionedStorage, spools: StorageSpools, note: Path) -> None:
+        assert self.names(storage, spools) == {"old/a"}
+
+    def test_after_the_deletion_nothing_is_left_to_do(
+        self, storage: VersionedStorage, spools: StorageSpools, note: Path
+    ) -> None:
+        storage.rename("old/a", "new")
+        assert self.names(storage, spools) == {"new"}
+
+    def test_what_it_was_to_replace_is_not_its_copy(
+        self, storage: VersionedStorage, spools: StorageSpools, note: Path
+    ) -> None:
+        storage.replace("new", ContentFile(b"2"))
+        assert self.names(storage, spools) == {"old/a", "new"}
+
+    def test_what_was_changed_since_stays(self, storage: VersionedStorage, spools: StorageSpools, note: Path) -> None:
+        storage.copy("old/a", "new")
+        storage.replace("old/a", ContentFile(b"changed"))
+        assert self.names(storage, spools) == {"old/a", "new"}
+
+    def test_a_note_that_is_not_whole_is_of_one_that_did_nothing(
+        self, storage: VersionedStorage, spools: StorageSpools, note: Path
+    ) -> None:
+        storage.copy("old/a", "new")
+        note.write_bytes(note.read_bytes()[:-5])
+        assert self.names(storage, spools) == {"old/a", "new"}
+
+    def test_a_newer_note_is_left_alone(self, storage: VersionedStorage, note: Path) -> None:
+        words = note.read_bytes().replace(b'"format": 1', b'"format": 99')
+        note.write_bytes(words)
+        with pytest.raises(NewerFormatError):
+            finish(storage, note)
+        assert note.read_bytes() == words
+
+    def test_one_that_ends_leaves_no_note(
+        self, storage: VersionedStorage, verbs: Verbs, spools: StorageSpools, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        gate = Gate.at(monkeypatch, storage, "unlink")
+        renaming = start(verbs.rename, "old/a", "new")
+        gate.wait()
+        assert len(list(spools.folder.glob("mount-*/rename-*.json"))) == 1
+        gate.open()
+        renaming.result(SOON)
+        monkeypatch.setattr(storage, "unlink", lambda name: (_ for _ in ()).throw(ConnectionError("reset")))
+        with pytest.raises(ConnectionError):
+            verbs.rename("new", "newer")
+        assert list(spools.folder.glob("mount-*/*")) == []

@@ -1,0 +1,1 @@
+"""What makes vfs at home in other software, each in a package that needs that software."""

@@ -1,0 +1,1 @@
+"""The fusepy transport: libfuse 2 through ctypes, on Linux, macOS and BSD."""
