@@ -35,9 +35,13 @@ for folder in etc run srv usr var; do
   mount -t overlay -o "lowerdir=/$folder,upperdir=$OWN/$folder,workdir=$OWN/.$folder" overlay "/$folder"
 done
 rm -rf /run/vfs
+umount --lazy --all --types fuse.vfs
 sudo() { "$@"; }
 """
-"""What is written to the system is in memory, at $OWN; other mounts are not known, and who types is root already."""
+"""What is written to the system is in memory, at $OWN; nothing of vfs is mounted, and who types is root already.
+
+The mounts of others, of which some may be dead, would show in `vfs status`.
+"""
 BEGINS = "--- what is shown ---"
 
 

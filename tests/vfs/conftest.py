@@ -17,7 +17,7 @@ from inprocess import script as script
 from kernel import KINDS, Verbs, filesystem_of
 from places import TRANSPORTS, Place, Server, Where, everywhere
 from programs import sources as sources
-from rescue import Rescue, abort_below
+from rescue import Rescue
 
 _MOUNTS = frozenset({"servers", "serve", "rescue"})
 _numbers = itertools.count(1)
@@ -47,7 +47,6 @@ def rescuer(mounts_folder: Path) -> Iterator[Rescue]:
     """The process that ends hung mounts."""
     with Rescue(mounts_folder) as rescue:
         yield rescue
-    abort_below(str(mounts_folder))
 
 
 @pytest.fixture
