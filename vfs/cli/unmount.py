@@ -82,6 +82,6 @@ def _unmount(mountpoint: Path, wait: float, lazy: bool, drain: float | None) -> 
     if record is not None and not lazy and drain is None:
         flush(record)  # what fails is tried once more, and told of, by what follows
     with progress.waiting("Storing what is pending"):
-        left = unmount(mountpoint, wait=wait, lazy=lazy, drain=drain)
+        left = unmount(mountpoint, wait=wait, lazy=lazy, drain=drain, on_busy=lambda who: warn(f"{who}; waiting"))
     for name in left:
         warn(f"not stored, and left to the next mount: {name!r}")

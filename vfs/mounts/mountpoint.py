@@ -8,7 +8,7 @@ import os
 import shutil
 import subprocess
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING, NamedTuple
 
@@ -141,11 +141,19 @@ def _unmount_command(lazy: bool) -> list[str]:
     return ["umount", *["-l"] * lazy]
 
 
-def unmount(mountpoint: Path | str, *, wait: float = 10.0, lazy: bool = False, drain: float | None = None) -> list[str]:
+def unmount(
+    mountpoint: Path | str,
+    *,
+    wait: float = 10.0,
+    lazy: bool = False,
+    drain: float | None = None,
+    on_busy: Callable[[str], None] | None = None,
+) -> list[str]:
     """Unmount and return when the daemon has stored everything and ended.
 
-    While the mountpoint is in use it is tried again for `wait` seconds; `lazy` takes it out of the tree at once. With
-    `drain` the storage has so many seconds, and the names of what is left to the next mount are returned.
+    While the mountpoint is in use it is tried again for `wait` seconds, and after the first of them `on_busy` is told
+    who uses it; `lazy` takes it out of the tree at once. With `drain` the storage has so many seconds, and the names of
+    what is left to the next mount are returned.
     MountError when nothing is mounted there, when it stays busy (naming who keeps it so), or when something could not
     be stored.
     """
@@ -162,7 +170,7 @@ def unmount(mountpoint: Path | str, *, wait: float = 10.0, lazy: bool = False, d
     if lying is None and record is None:
         raise MountError(_nothing_at(path))
     left = _drain(record, drain) if record is not None and not lazy else []
-    deadline = time.monotonic() + wait
+    began = time.monotonic()
     while True:
         try:
             detach(path, lazy=lazy)
@@ -172,8 +180,12 @@ def unmount(mountpoint: Path | str, *, wait: float = 10.0, lazy: bool = False, d
                 break  # it is out of the tree, and served to those who have files open
             if error.errno != errno.EBUSY:
                 raise MountError(f"cannot unmount {str(path)!r}: {error.strerror}") from error
-            if time.monotonic() > deadline:
-                raise MountError(_busy(path)) from error
+            waited = time.monotonic() - began
+            if waited > wait:
+                raise MountError(f"{_busy(path)}. Close what is open there, or unmount with --lazy") from error
+            if waited > 1 and on_busy is not None:
+                on_busy(_busy(path))
+                on_busy = None
             time.sleep(POLL)
     if record is not None and not lazy and not record.wait_for_end(wait):
         raise MountError(f"unmounted, but the daemon {record.pid} still runs: {_why_alive(lying)}; see {record.log}")
@@ -223,7 +235,7 @@ def _nothing_at(path: Path) -> str:
 def _busy(path: Path) -> str:
     users = [f"{name} ({pid})" for pid, name in _users(path)]
     who = f": {', '.join(users[:5])} use it" if users else ""
-    return f"{str(path)!r} is busy{who}. Close what is open there, or unmount with --lazy"
+    return f"{str(path)!r} is busy{who}"
 
 
 def _users(path: Path) -> Iterator[tuple[int, str]]:

@@ -386,6 +386,17 @@ def test_a_busy_mount_names_who_uses_it(serve: Serve) -> None:
     server.unmount()
 
 
+def test_who_waits_for_a_busy_mount_sees_who_uses_it(serve: Serve) -> None:
+    server = serve("memory")
+    command = [sys.executable, "-m", "vfs", "unmount", "--wait", "30", str(server.mountpoint)]
+    with used(server) as process:
+        with subprocess.Popen(command, cwd="/", env=server.environment, stderr=subprocess.PIPE, text=True) as waiting:
+            assert waiting.stderr is not None
+            assert f"cat ({process.pid}) use it; waiting" in waiting.stderr.readline()
+            process.kill()
+            assert (waiting.wait(30), waiting.stderr.read()) == (0, "")
+
+
 def test_unmount_waits_for_who_uses_it(serve: Serve) -> None:
     server = serve("memory")
     with subprocess.Popen(["sleep", "0.7"], cwd=server.mountpoint):
