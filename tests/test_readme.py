@@ -14,13 +14,15 @@ import pytest
 
 from newcomer import README, ROOT, SESSIONS, Newcomer, session
 from services.s3 import Bucket
+from services.sftp import SFTPFolder
 from vfs.cli import SECTIONS
 
 PROGRAMS = re.findall(r"```python\n(.*?)```", README, re.DOTALL)
 (CONFIGURATION,) = re.findall(r"```toml\n(.*?)```", README, re.DOTALL)
 
 
-RUN_HERE = ("note.txt", "DJANGO_SETTINGS_MODULE", "storage.OpenDALStorage", "S3Storage", "vfs doctor", "--prometheus")
+RUN_HERE = ("note.txt", "DJANGO_SETTINGS_MODULE", "storage.OpenDALStorage", "S3Storage", "storage.FsspecStorage")
+RUN_HERE += ("vfs doctor", "--prometheus")
 RUN_ELSEWHERE = ("scripts/test", "systemctl", "docker")  # test_debian.py, test_service.py, test_containers.py
 """A word of each session."""
 
@@ -29,7 +31,7 @@ RUN_ELSEWHERE = ("scripts/test", "systemctl", "docker")  # test_debian.py, test_
 def newcomer(tmp_path: Path) -> Iterator[Newcomer]:
     newcomer = Newcomer(tmp_path)
     yield newcomer
-    for name in ("mnt", "media", "photos"):
+    for name in ("mnt", "media", "photos", "backup"):
         if (tmp_path / name).is_mount():
             newcomer.run("vfs", "unmount", tmp_path / name)
 
@@ -96,6 +98,16 @@ def test_a_bucket(newcomer: Newcomer, s3_bucket: Bucket) -> None:
     newcomer.sh(script.replace("/var/cache/photos", str(newcomer.folder / "cache")))
     shutil.copy(ROOT / "README.md", newcomer.folder / "photos")
     assert s3_bucket.get("README.md").decode() == README
+
+
+@pytest.mark.mount
+def test_an_sftp_server(newcomer: Newcomer, sftp_folder: SFTPFolder) -> None:
+    _, options, root = sftp_folder.paramiko
+    of_ours = {"protocol": "fsspec.implementations.sftp.SFTPFileSystem", **options, "root": root}  # sshfs may be "sftp"
+    written = ", ".join(f"{name} = {json.dumps(value)}" for name, value in of_ours.items())
+    newcomer.sh(re.sub(r'protocol = "sftp".*"/srv/backup"', written, session("storage.FsspecStorage")))
+    shutil.copy(ROOT / "README.md", newcomer.folder / "backup")
+    assert (sftp_folder.path / "README.md").read_text() == README
 
 
 @pytest.mark.mount

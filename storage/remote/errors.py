@@ -37,6 +37,7 @@ _DENIED = frozenset(
         "SFTPPermissionDenied",
     }
 )
+_UNTRUSTED = frozenset({"BadHostKeyException", "HostKeyNotVerifiable"})
 _TIMED_OUT = frozenset({"ConnectTimeoutError", "FSTimeoutError", "ReadTimeoutError", "Timeout", "TimeoutError"})
 _EXISTING = frozenset({"FileExistsError", "ResourceAlreadyExists", "ResourceExistsError", "SFTPFileAlreadyExists"})
 _FULL = frozenset({"InsufficientStorage", "SFTPNoSpaceOnFilesystem", "SFTPQuotaExceeded"})
@@ -143,6 +144,8 @@ def _by_class(error: Exception, names: set[str], name: str) -> OSError | None:
         return os_error(errno.ENOENT, name)
     if names & _DENIED:
         return os_error(errno.EACCES, name)
+    if names & _UNTRUSTED:
+        return PermissionError(errno.EACCES, _words(error), name)
     if names & _FULL:
         return StorageFullError(name)
     if names & _TIMED_OUT:

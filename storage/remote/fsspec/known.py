@@ -27,7 +27,8 @@ _PACKAGES = {
     "dropboxdrivefs": "dropboxdrivefs requests dropbox",
     "libarchive": "libarchive-c",
     "morefs": "'morefs[asynclocalfs]'",
-    "smbclient": "smbprotocol",
+    "paramiko": "'storage-vfs[sftp]'",
+    "smbclient": "'storage-vfs[smb]'",
 }
 """What to install for a module, where that is not called the same."""
 

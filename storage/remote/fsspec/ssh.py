@@ -4,6 +4,9 @@ Both give a listing whose links are told from what they point to, but an `info()
 refuses to replace; so their own clients are asked for these. Ranges are read from one open handle, whose attributes
 tell the version: one that was renamed over meanwhile, or written, is not what the entry showed.
 
+A server whose key is not the one that ~/.ssh/known_hosts has for it is refused, by paramiko too. One that stands in no
+such file is taken by paramiko as it is, unless its option `host_key_policy` says "reject", and refused by asyncssh.
+
 Times are whole seconds here, so that a file rewritten with as many bytes within a second shows the same version.
 """
 
@@ -28,6 +31,13 @@ class Paramiko(TreeProtocol):
     connections = 4
     pinned = True
     exclusive = True
+
+    def __init__(self, kind: type[Any]) -> None:
+        """A class of somebody's own may connect as it likes."""
+        from fsspec.implementations.sftp import SFTPFileSystem
+
+        plain = kind._connect is SFTPFileSystem._connect
+        super().__init__(type(kind.__name__, (kind,), {"_connect": _connect}) if plain else kind)
 
     def connect(self, options: dict[str, Any]) -> Any:
         """It takes all its options for those of the connection."""
@@ -76,6 +86,17 @@ class Paramiko(TreeProtocol):
     def readlink(self, fs: Any, path: str) -> str:
         """As it is."""
         return str(fs.ftp.readlink(path))
+
+
+def _connect(self: Any) -> None:
+    """As fsspec's class does, which knows the keys of no servers."""
+    import paramiko
+
+    self.client = paramiko.SSHClient()
+    self.client.load_system_host_keys()
+    self.client.set_missing_host_key_policy(getattr(self, "host_key_policy", paramiko.AutoAddPolicy()))
+    self.client.connect(self.host, **self.ssh_kwargs)
+    self.ftp = self.client.open_sftp()
 
 
 class AsyncSSH(TreeProtocol):

@@ -83,9 +83,9 @@ def space_of(kind: Kind, request: pytest.FixtureRequest) -> Any:
     return request.getfixturevalue(kind.space)
 
 
-def fsspec_storage(name: str, space: Any) -> FsspecStorage:
-    """A storage over a space, by the protocol of that name."""
+def fsspec_storage(name: str, space: Any, **more: Any) -> FsspecStorage:
+    """A storage over a space, by the protocol of that name, with `more` options of fsspec's."""
     protocol, options, root = space.paramiko if name == "paramiko" else space.fsspec
     if name == "paramiko":  # a name that the package sshfs takes for itself
         protocol = "fsspec.implementations.sftp.SFTPFileSystem"
-    return FsspecStorage(protocol, root, **options)
+    return FsspecStorage(protocol, root, **{**options, **more})

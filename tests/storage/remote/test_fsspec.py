@@ -19,7 +19,7 @@ import pytest
 from kinds import FSSPEC, each, fsspec_storage, space_of
 from on_the_wire import Place
 
-from services.server import free_port
+from services.server import HOST, free_port
 from storage import (
     RENAME_NOREPLACE,
     ContentFile,
@@ -305,7 +305,12 @@ class TestConfiguration:
 
     @pytest.mark.parametrize(
         ("protocol", "module", "install"),
-        [("smb", "smbclient", "smbprotocol"), ("github", "requests", "requests"), ("hdfs", "pyarrow", "pyarrow")],
+        [
+            ("fsspec.implementations.sftp.SFTPFileSystem", "paramiko", "'storage-vfs[sftp]'"),
+            ("smb", "smbclient", "'storage-vfs[smb]'"),
+            ("github", "requests", "requests"),
+            ("hdfs", "pyarrow", "pyarrow"),
+        ],
     )
     def test_of_a_protocol_whose_package_is_missing_it_says_what_to_install(
         self, protocol: str, module: str, install: str
@@ -376,3 +381,21 @@ class TestLinksAndModesOfSFTP:
         assert (place.space.get("f"), (place.space.path / "f").stat().st_mode & 0o777) == (b"new", 0o750)
         place.storage.mkdir("d", mode=0o711)
         assert (place.space.path / "d").stat().st_mode & 0o777 == 0o711
+
+    def test_a_server_with_another_key_than_it_had_is_refused(
+        self, kind: str, place: Place, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+    ) -> None:
+        monkeypatch.setenv("HOME", str(tmp_path))
+        (tmp_path / ".ssh").mkdir()
+        keys = place.space.key.parent
+        of_server, another = ((keys / name).read_text() for name in ("host_key.pub", "user_key.pub"))
+        options = {"known_hosts": str(tmp_path / ".ssh/known_hosts")} if kind == "ssh" else {}
+        for key in (of_server, another):
+            (tmp_path / ".ssh/known_hosts").write_text(f"[{HOST}]:{place.space.port} {key}")
+            storage = fsspec_storage(kind, place.space, **options)
+            if key == of_server:
+                assert list(storage.scandir()) == []
+            else:
+                with pytest.raises(PermissionError, match=r"(?i)host key"):
+                    list(storage.scandir())
+            storage.close()

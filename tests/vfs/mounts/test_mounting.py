@@ -389,12 +389,12 @@ def test_a_busy_mount_names_who_uses_it(serve: Serve) -> None:
 def test_who_waits_for_a_busy_mount_sees_who_uses_it(serve: Serve) -> None:
     server = serve("memory")
     command = [sys.executable, "-m", "vfs", "unmount", "--wait", "30", str(server.mountpoint)]
-    with used(server) as process:
-        with subprocess.Popen(command, cwd="/", env=server.environment, stderr=subprocess.PIPE, text=True) as waiting:
-            assert waiting.stderr is not None
-            assert f"cat ({process.pid}) use it; waiting" in waiting.stderr.readline()
-            process.kill()
-            assert (waiting.wait(30), waiting.stderr.read()) == (0, "")
+    pipe = subprocess.PIPE
+    with used(server) as user, subprocess.Popen(command, cwd="/", env=server.environment, stderr=pipe) as waiting:
+        assert waiting.stderr is not None
+        assert f"cat ({user.pid}) use it; waiting".encode() in waiting.stderr.readline()
+        user.kill()
+        assert (waiting.wait(30), waiting.stderr.read()) == (0, b"")
 
 
 def test_unmount_waits_for_who_uses_it(serve: Serve) -> None:
