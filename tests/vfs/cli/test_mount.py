@@ -126,6 +126,22 @@ def test_a_mount_that_hangs_does_not_hide_the_others(
 
 
 @pytest.mark.mount
+def test_a_mount_that_is_at_its_end_says_so(project: Project, mnt: Path) -> None:
+    """It has let go of its socket, and its process still runs."""
+    project.process("mount", "memory", "mnt")
+    record = find(mnt)
+    assert record is not None
+    aside = record.socket.with_suffix(".aside")
+    record.socket.rename(aside)
+    try:
+        result = project.process("status", "mnt")
+    finally:
+        aside.rename(record.socket)
+    assert result.code == 1
+    assert "error  it is ending" in result.out
+
+
+@pytest.mark.mount
 def test_a_mount_in_use_is_told_with_who_uses_it(project: Project, mnt: Path) -> None:
     project.process("mount", "memory", "mnt")
     with subprocess.Popen([sys.executable, "-c", "input()"], cwd=mnt, stdin=subprocess.PIPE) as user:
