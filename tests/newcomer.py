@@ -20,6 +20,7 @@ from typing import NamedTuple
 
 import click
 
+from namespaces import UNMOUNT_OTHERS
 from vfs.cli import SECTIONS, cli
 
 ROOT = Path(__file__).parents[1]
@@ -28,20 +29,17 @@ SESSIONS = re.findall(r"```console\n(.*?)```", README, re.DOTALL)
 SHELLS = ("bash", "zsh", "fish")
 
 _OWN_NAMESPACES = ("unshare", "--mount", "--pid", "--fork", "--kill-child", "--mount-proc")
-OWN_SYSTEM = """
+OWN_SYSTEM = f"""
+{UNMOUNT_OTHERS}
 mount -t tmpfs tmpfs "$OWN"
 for folder in etc run srv usr var; do
   mkdir "$OWN/$folder" "$OWN/.$folder"
   mount -t overlay -o "lowerdir=/$folder,upperdir=$OWN/$folder,workdir=$OWN/.$folder" overlay "/$folder"
 done
 rm -rf /run/vfs
-umount --lazy --all --types fuse.vfs
-sudo() { "$@"; }
+sudo() {{ "$@"; }}
 """
-"""What is written to the system is in memory, at $OWN; nothing of vfs is mounted, and who types is root already.
-
-The mounts of others, of which some may be dead, would show in `vfs status`.
-"""
+"""What is written to the system is in memory, at $OWN; nothing of vfs is mounted, and who types is root already."""
 BEGINS = "--- what is shown ---"
 
 

@@ -14,11 +14,13 @@ from pathlib import Path
 
 import pytest
 
+from namespaces import UNMOUNT_OTHERS
 from vfs.mounts.mountpoint import mount_table
 
 SYSTEMD = Path("/lib/systemd/systemd")
 # systemd must not be the first process of its namespace: it would be that of the whole system.
-_INSIDE = """
+_INSIDE = f"""
+{UNMOUNT_OTHERS}
 mount --make-rprivate / && mount -t tmpfs tmpfs /run && mkdir -p /run/systemd/system && umount -R /sys/fs/cgroup &&
 mount -t cgroup2 cgroup2 /sys/fs/cgroup && "$0" --user --log-target=console; exit
 """

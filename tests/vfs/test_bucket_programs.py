@@ -102,7 +102,7 @@ def test_rsync_moves_nothing_the_second_time_nor_after_a_remount(
     assert moved == []
 
 
-@needs("convert", "identify")
+@needs("mogrify", "identify")
 def test_imagemagick(server: Server, s3_bucket: Bucket) -> None:
     run(["convert", "-size", "640x480", "plasma:fractal", "picture.png"], server.mountpoint)
     run(["convert", "picture.png", "-resize", "50%", "small.jpg"], server.mountpoint)

@@ -20,6 +20,7 @@ from pathlib import Path
 import pytest
 from places import HERE
 
+from namespaces import UNMOUNT_OTHERS
 from vfs.testing.place import IS_ROOT
 
 pytestmark = [
@@ -70,11 +71,8 @@ def closed(path: Path) -> Path | None:
 
 
 def preparations(stage: Path) -> Iterator[str]:
-    """Shell commands for a mount namespace in which the device, the checkout and Python are open to all.
-
-    A copy of a mount keeps its daemon alive, so the copies of what other tests have mounted just now go first.
-    """
-    yield "umount --all --lazy --types fuse.vfs --internal-only || true"
+    """Shell commands for a mount namespace in which the device, the checkout and Python are open to all."""
+    yield UNMOUNT_OTHERS
     yield f"mount -t tmpfs -o mode=755 tmpfs {stage}"
     yield f"mknod -m 666 {stage}/fuse c 10 229 && chmod 666 {stage}/fuse && mount --bind {stage}/fuse /dev/fuse"
     needed = {path.resolve() for path in (CHECKOUT, Path(sys.prefix), Path(sys.base_prefix))}

@@ -51,7 +51,7 @@ def ask_all(found: Sequence[Record], command: str) -> list[dict[str, Any]]:
     def ask(record: Record, index: int) -> None:
         try:
             answers[index] = record.ask(command)
-        except (FileNotFoundError, ConnectionRefusedError):  # it listens for as long as it has a record, but for its end
+        except (FileNotFoundError, ConnectionRefusedError):  # while it has a record it listens, but for its end
             answers[index] = {"error": "it is ending"}
         except (OSError, ValueError) as error:
             answers[index] = {"error": f"it does not answer: {describe(error)}"}
