@@ -62,3 +62,30 @@ class VersionedStorage(FileSystemStorage):
         if fault is not None and fault.exists():
             code: int = getattr(errno, fault.read_text())
             raise OSError(code, os.strerror(code))
+
+
+class RangedStorage(VersionedStorage):
+    """The same, read in parts of the version that was opened."""
+
+    def open(self, name: str, mode: str = "rb") -> File:
+        return RangedFile(self, name) if mode == "rb" else super().open(name, mode)
+
+
+class RangedFile(File):
+    ranged = True
+
+    def __init__(self, storage: RangedStorage, name: str) -> None:
+        super().__init__(VersionedStorage.open(storage, name).file, name)
+        self._storage = storage
+        self._entry = storage.stat(name)
+
+    def stat(self) -> Entry:
+        return self._entry
+
+    def content_fd(self, *, mappable: bool = True) -> None:
+        return None
+
+    def pread(self, size: int, offset: int) -> bytes:
+        if self._storage.stat(self.name or "").version != self._entry.version:
+            raise VersionMismatchError(self.name)
+        return os.pread(self.file.fileno(), size, offset)

@@ -188,6 +188,9 @@ class Contents:
         for file in self._spooled(node):
             if file.handles:
                 file.secure()
+            for copy in file.failed_copies:  # a process that is killed takes the content of this one with it
+                copy.secure()
+                self.uploads.pending.noted_as(copy)
 
     def following(self, *nodes: Node | None) -> Following:
         """A block in which nodes get other names; what is open of them, and below them, comes along."""

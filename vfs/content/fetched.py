@@ -68,6 +68,11 @@ class FetchedFile(OpenFile):
                 self._given = self._given()
             return self._given
 
+    @property
+    def is_noted(self) -> bool:
+        """Whether there is a note on disk about what is in the spool."""
+        return isinstance(self._given, SpoolFile) and self._given.is_noted
+
     def read(self, size: int, offset: int) -> bytes:
         """See `OpenFile.read`."""
         while True:

@@ -22,6 +22,7 @@ from typing import TYPE_CHECKING
 
 from storage import extents
 from storage.entry import Entry
+from storage.exceptions import VersionMismatchError
 from storage.files import File
 from storage.ranges import ALLOCATE_KEEP_SIZE, ALLOCATE_PUNCH_HOLE, ALLOCATE_UNSHARE_RANGE, ALLOCATE_ZERO_RANGE
 from storage.syscalls import fallocate
@@ -30,7 +31,7 @@ from vfs.content.gaps import Gaps, Range
 from vfs.content.openfile import Handle, OpenFile
 from vfs.spool import conflicts
 from vfs.spool.journal import Base, State
-from vfs.spool.pending import Fate, Pending
+from vfs.spool.pending import Fate, Pending, describe
 from vfs.spool.spool import SpoolFile
 
 if TYPE_CHECKING:
@@ -89,10 +90,7 @@ class SpooledFile(FetchedFile):
         """See `OpenFile.truncate`; nothing is fetched for a cut to zero."""
         with self._changing():
             if size == 0:
-                self._drop_source()
-                self._drop_promise()
-                if self._pending is not None and self.fate.state is State.CLOSED:
-                    self._given = self._pending.begin_anew(self)
+                self._begin_anew()
             self._prepare()
             self._changed()
             self.content.truncate(size)
@@ -165,7 +163,10 @@ class SpooledFile(FetchedFile):
             return
         with self.lock:
             if self._promise is not None:
-                self._promise.source.secure()
+                try:
+                    self._promise.source.secure()
+                except VersionMismatchError as error:  # which is no conflict about the name of this one
+                    raise OSError(errno.ESTALE, "what it was to be a copy of has changed") from error
                 self.content.fill_from(self._promise.source.content, self._promise.size)
                 self._size = self.content.size()
                 self._drop_promise()
@@ -200,6 +201,11 @@ class SpooledFile(FetchedFile):
         promise = self._promise
         return promise.source.node if promise is not None else None
 
+    @property
+    def failed_copies(self) -> list[SpooledFile]:
+        """Those that are promised to be copies of this one, and were closed, but could not be stored."""
+        return [copy for copy in tuple(self._copies) if copy.fate.error]
+
     def save(
         self,
         name: str,
@@ -220,11 +226,14 @@ class SpooledFile(FetchedFile):
             if not self.dirty:
                 return
             wanted = None if attributes is None else attributes()
-            entry = self._copied_by_storage(name, *original, wanted) if original is not None else None
+            fate = self.fate
+            if original is not None and self._is_at(name, base or fate.base):
+                entry = self._copied_by_storage(name, *original, wanted)
+            else:
+                entry = None
             if entry is None:
                 self.secure()
                 self._note_end()
-                fate = self.fate
                 entry = conflicts.store(
                     self._storage,
                     name,
@@ -254,10 +263,11 @@ class SpooledFile(FetchedFile):
     def resume(self, missing: list[Range]) -> None:
         """The content is one that was left unsaved, and all of it is here but what is `missing`."""
         self.dirty, self._size = True, self.content.size()
-        if missing:
+        inside = [(start, min(end, self._size)) for start, end in missing if start < self._size]  # it was cut since
+        if inside:
             self.content.expect(self._size)
             self._gaps = Gaps(self._size)
-            for (_, end), (start, _) in pairwise([(0, 0), *missing, (self._size, self._size)]):
+            for (_, end), (start, _) in pairwise([(0, 0), *inside, (self._size, self._size)]):
                 self._gaps.fill(end, start)
 
     def commit(self) -> None:
@@ -301,10 +311,16 @@ class SpooledFile(FetchedFile):
         """Leave the unsaved content in the spool, to be stored by who comes next; returns its path."""
         assert self._pending is not None
         with self.lock:
-            if self._promise is not None:
-                self.secure()
-            if self.fate.state is not State.CLOSED or not self.fate.lasting:
-                self._pending.note(self, State.CLOSED, lasting=True)
+            try:
+                if self._promise is not None:
+                    self.secure()
+                if self.fate.state is not State.CLOSED or not self.fate.lasting:
+                    self._pending.note(self, State.CLOSED, lasting=True)
+            except OSError as error:
+                if self._promise is None:
+                    raise
+                self.fate.error = self.fate.error or describe(error)
+                self._pending.noted_as(self)  # that it was to be a copy is all that can be kept
             return str(self.content.keep())
 
     def close(self) -> None:
@@ -338,10 +354,43 @@ class SpooledFile(FetchedFile):
             return None
         return self._storage.stat(name)
 
+    def _is_at(self, name: str, base: Base) -> bool:
+        """Whether the storage has under `name` just what this is to replace: a copy there knows no condition."""
+        if not base.conditions:
+            return True
+        try:
+            found = self._storage.stat(name)
+        except FileNotFoundError:
+            return base.absent
+        return not base.absent and found.version == base.version
+
     @property
     def covers(self) -> bool:
         """Whether it is stored nowhere yet, and is to replace what the storage has under its name."""
         return self.node.virtual and self.fate.base.version is not None
+
+    def has_under(self, name: str) -> bool:
+        """Whether what the storage has under `name`, which this is to lose before it was stored, goes with it.
+
+        That is what it is to replace, and what an upload of it has brought there though it seemed to fail. What
+        somebody else has stored there meanwhile stays.
+        """
+        with self.lock:
+            base, fate = self.fate.base, self.fate
+            if not base.conditions:
+                return True  # it cannot be told
+            if base.absent and not fate.attempts:
+                return False
+            try:
+                found = self._storage.stat(name)
+            except FileNotFoundError:
+                return False
+            if not base.absent and found.version == base.version:
+                return True
+            is_whole = not self.missing and self._promise is None
+            return (is_whole and conflicts.has_content(self._storage, name, found, self.content)) or (
+                conflicts.has_one_of(self._storage, name, found, fate.sent)
+            )
 
     def cover(self, entry: Entry | None) -> None:
         """What it is to replace is shown by the storage as `entry`."""
@@ -370,6 +419,15 @@ class SpooledFile(FetchedFile):
                     yield
                     return
 
+    def _begin_anew(self) -> None:
+        """Need nothing any more of what there was; OSError where that is not possible, and then it is as before."""
+        if self._pending is not None and self.fate.state is State.CLOSED:
+            self._given = self._pending.begin_anew(self)
+        else:
+            _ = self.content  # made now, if it is still to be made: there may be no room or no descriptor for it
+        self._drop_source()
+        self._drop_promise()
+
     def _changed(self) -> None:
         self._note_change()
         self.dirty = True
@@ -385,9 +443,10 @@ class SpooledFile(FetchedFile):
 
     def _note_end(self) -> None:
         """Before an upload; it goes on where there is no room for a note, for then it is the only rescue."""
-        if self._pending is not None and self.fate.state is not State.CLOSED:
+        fate = self.fate
+        if self._pending is not None and (fate.state is not State.CLOSED or fate.partial):
             with suppress(OSError):
-                self._pending.note(self, State.CLOSED)
+                self._pending.note(self, State.CLOSED, lasting=fate.lasting)
 
     def _drop_promise(self) -> None:
         promise, self._promise = self._promise, None

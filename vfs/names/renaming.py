@@ -13,6 +13,7 @@ from contextlib import AbstractContextManager, nullcontext
 from storage.base import RENAME_EXCHANGE, RENAME_NOREPLACE, Storage
 from storage.entry import Entry, Kind
 from vfs.content.following import Following
+from vfs.content.spooled import SpooledFile
 from vfs.names.filemoves import Listed
 from vfs.names.moves import Moves
 from vfs.names.namespace import Namespace
@@ -91,7 +92,7 @@ def rename_stored(
     """
     storage = names.storage
     if node.virtual and flags != RENAME_EXCHANGE and (not node.is_dir or not is_stored(storage, src)):
-        if not node.is_dir:  # its content replaces the target when it is stored, and what it has replaced here goes
+        if isinstance(node.file, SpooledFile) and node.file.has_under(src):
             unlink_stored(storage, src, missing_ok=True)
         return None
     if node.is_dir and not storage.renames_directories and flags != RENAME_EXCHANGE:

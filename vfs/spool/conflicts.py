@@ -16,7 +16,7 @@ import hashlib
 import os
 import socket
 import time
-from collections.abc import Iterable
+from collections.abc import Collection, Iterable
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 from storage.exceptions import VersionMismatchError
@@ -54,14 +54,14 @@ def store(
     name: str,
     content: SpoolFile,
     base: Base,
-    sent: Digest | None = None,
+    sent: Collection[Digest] = (),
     *,
     looked_up: bool = False,
     attributes: dict[str, int] | None = None,
 ) -> Entry:
     """Store under `name`, in the place of `base`, and return the storage's entry; VersionMismatchError.
 
-    `sent` is of the content that an earlier upload, which failed, may have brought there all the same. `looked_up` says
+    `sent` are the contents that earlier uploads, which failed, may have brought there all the same. `looked_up` says
     that no directory has the name, as far as the mount knows. `attributes` are for a storage that takes them with the
     content.
     """
@@ -74,16 +74,16 @@ def store(
         found = _find(storage, name)
         if found is None and not base.absent:
             return store(storage, name, content, Base(absent=True), attributes=attributes)
-        if found is not None and found.is_file and has_content(storage, name, found, content):
+        if found is not None and has_content(storage, name, found, content):
             return found
-        if found is not None and found.is_file and sent is not None and sent == digest_of(storage, name, found, sent):
+        if found is not None and has_one_of(storage, name, found, sent):
             return store(storage, name, content, Base.of(found), attributes=attributes)
         raise VersionMismatchError(name) from error
 
 
 def has_content(storage: Storage, name: str, entry: Entry, content: SpoolFile) -> bool:
     """Whether the storage has just this content under `name`; read up to the first difference."""
-    if entry.size != content.size():
+    if not entry.is_file or entry.size != content.size():
         return False
     offset = 0
     with storage.open(name) as stored:
@@ -94,12 +94,12 @@ def has_content(storage: Storage, name: str, entry: Entry, content: SpoolFile) -
     return offset == content.size()
 
 
-def digest_of(storage: Storage, name: str, entry: Entry, like: Digest) -> Digest | None:
-    """What the storage has under `name`, in short; None if that cannot be `like` another, by its size."""
-    if entry.size != like.size:
-        return None
+def has_one_of(storage: Storage, name: str, entry: Entry, contents: Collection[Digest]) -> bool:
+    """Whether the storage has one of these contents under `name`; read only if its size is that of one."""
+    if not entry.is_file or all(entry.size != it.size for it in contents):
+        return False
     with storage.open(name) as stored:
-        return Digest.of(iter(lambda: stored.read(CHUNK), b""))
+        return Digest.of(iter(lambda: stored.read(CHUNK), b"")) in contents
 
 
 def conflict_name(name: str, limit: int) -> str:

@@ -29,6 +29,11 @@ Anew. A closed content that is not stored yet and is to be overwritten from its 
 is begun: the crash of a writer must not take with it what was closed before. The note of the other one, once that is
 closed, says that it stands for both. A closed content that is changed in place is sent as it is found, as a disk would.
 
+Unlinked. A name that is unlinked must not come back with the next mount, and what was closed must not be lost by an
+unlink that failed. So before the storage is asked the note says that its name is about to go, and goes when it has
+gone. Whoever finds such a note looks at the storage: where that has the base still the unlink did not come to pass, and
+the content is stored as any other; else it is dropped.
+
 Versions. A note says which FORMAT it has. One of a newer vfs, found after a way back, stays as it is, and its content
 with it, until that comes again; so a format is raised whenever an older vfs would do wrong by a note. What it would do
 wrong by a folder (another layout of contents) needs another name for folders: those are found by theirs.
@@ -110,6 +115,10 @@ class Note:
     """Ranges that are not in the content, but in what the base was: from, and up to."""
     replaces: str = ""
     """The folder and name of an older content for the same name, which is to be stored unless this one is closed."""
+    copies: str = ""
+    """The name of the file that this was closed as a copy of; nothing of the content is here then."""
+    unlinking: bool = False
+    """Whether its name was about to be unlinked."""
 
     def write(self, path: Path | str, *, sync: bool) -> None:
         """Put it on disk in one step, with `sync` to stay; OSError when there is no room."""

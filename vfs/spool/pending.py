@@ -11,6 +11,7 @@ import logging
 import threading
 import time
 from collections.abc import Callable
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -29,6 +30,8 @@ logger = logging.getLogger("vfs")
 
 GRACE = 1.0
 """Seconds after which what is being written has a note; most files are closed before, and need none but that."""
+REMEMBERED = 16
+"""Of how many contents of a file it is known that an upload of them failed."""
 _KEPT = ("mode", "uid", "gid", "atime_ns", "mtime_ns")
 """What is to be kept of a file beyond this process."""
 
@@ -51,10 +54,12 @@ class Fate:
     """When the storage was asked for that last (time.monotonic seconds: clocks are set back and forth)."""
     attempts: int = 0
     """How often it was tried in vain."""
-    sent: Digest | None = None
-    """What an upload that failed may have brought to the storage all the same."""
+    sent: tuple[Digest, ...] = ()
+    """What uploads that failed may have brought to the storage all the same, of contents that were changed since."""
+    changed_at: int = 0
+    """How often it had been tried when it was changed last."""
     partial: bool = False
-    """Whether parts of a closed content are in the storage alone, as the note says."""
+    """Whether parts of a closed content are in the storage alone by the note, and may have come or changed since."""
     conflicted: bool = False
     """Whether it has got a name beside, because the storage had another version."""
     former: SpoolFile | None = None
@@ -89,9 +94,7 @@ class Pending:
         """`file` is about to be changed; OSError when the disk has no room for a note that must be there before."""
         fate = file.fate
         self._remember_sent(file)
-        if fate.partial:  # what is missing by the note must not be taken for what is written now
-            self.note(file, State.WRITING if file.missing else State.CLOSED)
-        elif fate.state is None and not GRACE:
+        if fate.state is None and not GRACE:
             self.note(file, State.WRITING)
         elif fate.state is None:
             fate.state, fate.since = State.WRITING, fate.since or time.time()
@@ -103,40 +106,57 @@ class Pending:
     def begin_anew(self, file: SpooledFile) -> SpoolFile:
         """An empty content for `file`; what it has stays to be stored until the new one is closed."""
         self._remember_sent(file)
-        content = self._new()
-        file.fate.former, file.fate.state, file.fate.lasting = file.content, None, False
+        fate, content = file.fate, self._new()
+        fate.former, fate.state, fate.lasting, fate.partial = file.content, None, False, False
         return content
 
     def note(self, file: SpooledFile, state: State, *, lasting: bool = False) -> None:
-        """Put on disk what `file` is to become, under the name that it has now; nothing for one without a name."""
+        """Put on disk what `file` is to become, under the name that it has now; nothing for one without a name.
+
+        What is forced to the disk takes its time, in which the name may change: then it is noted once more.
+        """
+        fate, is_closed, noted = file.fate, state is State.CLOSED, None
+        fate.since = fate.since or time.time()
         try:
-            name = self._tree.path(file.node)
+            while (note := self._note_of(file, state)) != noted:
+                fate.lasting = lasting and is_closed  # until `renote()` says otherwise
+                file.content.note(note, sync=lasting)
+                noted = note
         except NamelessError:
             self.forget(file)
             return
-        fate, kept = file.fate, file.node.kept
-        fate.since = fate.since or time.time()
-        attributes = {} if kept is None else {key: getattr(kept, key) for key in _KEPT}
-        file.content.note(
-            Note(
-                name,
-                state,
-                fate.base,
-                fate.since,
-                file.mtime_ns,
-                {key: value for key, value in attributes.items() if value is not None},
-                missing=file.missing,
-                replaces="" if fate.former is None else place(fate.former.path),
-            ),
-            sync=lasting,
-        )
-        is_closed = state is State.CLOSED
-        fate.state, fate.lasting, fate.partial = state, lasting and is_closed, is_closed and bool(file.missing)
+        except BaseException:
+            fate.lasting = False
+            raise
+        fate.state, fate.partial = state, is_closed and bool(file.missing)
         with self._told:
             self._files[file] = None
         if is_closed and fate.former is not None:
             fate.former.remove()
             fate.former = None
+
+    def _note_of(self, file: SpooledFile, state: State) -> Note:
+        fate, kept = file.fate, file.node.kept
+        attributes = {} if kept is None else {key: getattr(kept, key) for key in _KEPT}
+        return Note(
+            self._tree.path(file.node),
+            state,
+            fate.base,
+            fate.since,
+            file.mtime_ns,
+            {key: value for key, value in attributes.items() if value is not None},
+            missing=file.missing,
+            replaces="" if fate.former is None else place(fate.former.path),
+            copies=self._original_of(file),
+        )
+
+    def _original_of(self, file: SpooledFile) -> str:
+        """The name of what `file`, which could not be stored, is to be a copy of; "" for none, or for one without."""
+        source = file.promised_of
+        try:
+            return self._tree.path(source) if source is not None and file.fate.error else ""
+        except NamelessError:
+            return ""
 
     def failed(self, file: SpooledFile, error: BaseException) -> None:
         """`file` could not be stored: it stays, whatever happens to this process or machine."""
@@ -181,6 +201,19 @@ class Pending:
             except OSError:
                 logger.exception("not noted on disk, and pending: %r", file.node)
 
+    def unlinking(self, file: SpooledFile, *, begun: bool) -> None:
+        """The last name of `file` is about to go or, if that has not `begun`, stays after all: so say its notes.
+
+        A note that finds no room stays as it is: then a crash might bring the name back, or what was closed last be
+        taken for unlinked, which the log says.
+        """
+        for content in (file.content if file.is_noted else None, file.fate.former):
+            try:
+                if content is not None:
+                    content.change_note(unlinking=begun, sync=file.fate.lasting)
+            except OSError:
+                logger.exception("not noted on disk, and %s: %r", "unlinked" if begun else "pending", file.node)
+
     def forget(self, file: SpooledFile) -> None:
         """Nothing is to become of the content of `file` any more: it is stored, or its name is gone."""
         fate = file.fate
@@ -194,16 +227,22 @@ class Pending:
             self._told.notify_all()
 
     def renote(self, node: Node) -> None:
-        """The name or what is kept of `node`, or the name of a directory above, has changed: so do the notes."""
+        """The name or what is kept of `node`, or the name of a directory above, has changed: so do the notes.
+
+        That has come to pass already: where there is no room for a note the log says so.
+        """
         for file in self.files():
             if not self._tree.is_within(file.node, node):
                 continue
-            if not file.lock.acquire(blocking=False):  # it is being stored: then there will be no note, or a new one
+            if not file.lock.acquire(blocking=False):  # it is being stored, or noted: who does it may be past the name
                 file.fate.lasting = False
+                self._background.schedule((file, self.renote), GRACE, partial(self.renote, file.node))
                 continue
             try:
                 if file.fate.state is not None:
                     self.note(file, file.fate.state, lasting=file.fate.lasting)
+            except OSError:
+                logger.exception("not noted on disk under its new name: %r", file.node)
             finally:
                 file.lock.release()
 
@@ -230,8 +269,9 @@ class Pending:
     def _remember_sent(self, file: SpooledFile) -> None:
         """Before a content is changed that an upload may have brought to the storage, though it seemed to fail."""
         fate = file.fate
-        if fate.attempts and fate.sent is None and not file.missing and file.promised_of is None:
-            fate.sent = Digest.of(file.content.chunks())
+        if fate.attempts > fate.changed_at and not file.missing and file.promised_of is None:
+            fate.sent = (*fate.sent[1 - REMEMBERED :], Digest.of(file.content.chunks()))
+            fate.changed_at = fate.attempts
 
 
 def place(path: Path) -> str:

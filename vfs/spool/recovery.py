@@ -80,8 +80,10 @@ class Recovery:
                 self._leave(path, "", str(note), closed=True)
             elif note is None:
                 self._leave(path, "", "what it was to become is not known")
+            elif note.copies:
+                self._leave(path, note.name, f"it was to be a copy of {note.copies!r}, which could not be made")
             elif note.state is State.WRITING and not path.stat().st_size:
-                SpoolFile(path, spool.room, left=True).discard()  # such as a copy that the storage was to make
+                SpoolFile(path, spool.room, left=True).discard()
             elif note.state is State.WRITING:
                 self._leave(path, note.name, "it was being written, and nobody had closed it")
             else:
@@ -132,6 +134,10 @@ class Recovery:
             *directories, name = note.name.split("/")
             parent = self._directory(directories)
             node = self._names.find_or_none(parent, name)
+            if note.unlinking and not self._is_base(node, note):
+                content.discard()
+                logger.info("dropped from the spool, for its name was unlinked: %r", note.name)
+                return
             if node is not None and self._is_stored(node, note, content):
                 content.discard()
                 self.stored.append(note.name)
@@ -152,6 +158,11 @@ class Recovery:
             found = self._names.find_or_none(parent, name)
             parent = found or self._names.add_virtual(parent, name, Kind.DIRECTORY, {})
         return parent
+
+    def _is_base(self, node: Node | None, note: Note) -> bool:
+        """Whether the storage still has what the content was begun with, so that an unlink did not come to pass."""
+        entry = node.entry if node is not None and node.file is None else None
+        return entry is not None and Base.of(entry) == note.base
 
     def _is_stored(self, node: Node, note: Note, content: SpoolFile) -> bool:
         """Whether the upload had succeeded, and only that was not noted any more."""

@@ -7,6 +7,7 @@ A `Spool` is the folder of one mount, of which nobody else makes use while the l
 
 from __future__ import annotations
 
+import dataclasses
 import errno
 import fcntl
 import itertools
@@ -17,6 +18,7 @@ import threading
 from collections.abc import Iterable, Iterator
 from contextlib import suppress
 from pathlib import Path
+from typing import Any
 
 from storage import extents
 from vfs.spool.journal import SUFFIX, NewerFormatError, Note, sync_directory
@@ -209,6 +211,12 @@ class SpoolFile:
                 os.fsync(fd)
         note.write(self._note_path, sync=sync)
         self.is_noted = True
+
+    def change_note(self, *, sync: bool, **changes: Any) -> None:
+        """Say otherwise what is to become of it, where something is said at all; as `note()`."""
+        note = Note.read(Path(self._note_path)) if self.is_noted else None
+        if note is not None:
+            self.note(dataclasses.replace(note, **changes), sync=sync)
 
     def forget(self) -> None:
         """Nothing is to become of it any more."""

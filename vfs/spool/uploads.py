@@ -213,24 +213,29 @@ class Uploads:
     def unnaming(self, node: Node) -> Iterator[None]:
         """A block that takes a name of `node`: what is pending under its last one is not to be stored any more."""
         file = node.file
-        if not isinstance(file, SpooledFile) or file.fate.state is None or len(node.links) > 1:
+        if not isinstance(file, SpooledFile) or len(node.links) > 1:
             yield
             return
-        state = file.fate.state
-        self.pending.forget(file)  # before: the name must not come back with the next mount
+        with file.lock:
+            self.pending.unlinking(file, begun=True)  # before: the name must not come back with the next mount
         try:
             yield
         except BaseException:
-            self.pending.note(file, state)
+            with file.lock:
+                self.pending.unlinking(file, begun=False)
             raise
+        with file.lock:  # who has closed it meanwhile has noted it under the name that it still had
+            self.pending.forget(file)
 
     def renamed(self, node: Node, target: Node | None = None) -> None:
         """`node` has another name by now, which `target` has lost; what is open there goes on from that."""
         file, lost = node.file, target.file if target is not None else None
-        if node.virtual and isinstance(file, SpooledFile) and target is not None:
+        if node.virtual and isinstance(file, SpooledFile):
             if isinstance(lost, SpooledFile):
                 file.fate.base = lost.fate.base  # which may be to replace something itself
-            elif not target.virtual:
+            elif target is None or target.virtual:
+                file.fate.base = Base(absent=True)
+            else:
                 file.cover(target.entry)
         self.pending.renote(node)
         if target is not None and isinstance(lost, SpooledFile) and not target.links:
@@ -262,10 +267,8 @@ class Uploads:
         except NamelessError:
             return
         except VersionMismatchError as error:
-            if file.fate.conflicted:
+            if file.fate.conflicted or not self._keep_beside(file, path):
                 self._failed(file, error)
-            else:
-                self._keep_beside(file, path)
             raise
         except BaseException as error:
             self._failed(file, error)
@@ -290,16 +293,21 @@ class Uploads:
         except NamelessError:
             return "a file without a name"
 
-    def _keep_beside(self, file: SpooledFile, path: str) -> None:
-        """Somebody else has changed `path`: the content of `file` gets another name, for its handles as well."""
+    def _keep_beside(self, file: SpooledFile, path: str) -> bool:
+        """Somebody else has changed `path`: the content of `file` gets another name, for its handles as well.
+
+        False where it has another name by now, and is to be tried again under that.
+        """
         node = file.node
         parent, name = node.parent, node.name
         if parent is None:
-            return
+            return True
         beside = conflict_name(name, self._names.name_max)
         with self._tree.changing((parent,), (node,), ((parent, name), (parent, beside))), file.lock:
-            if not file.dirty or not node.links or self._tree.path(node) != path:
-                return  # somebody was faster
+            if not file.dirty or not node.links:
+                return True  # somebody was faster: it is stored, or gone
+            if self._tree.path(node) != path:
+                return False
             with self._tree.lock:
                 self._tree.move(parent, name, parent, beside)
                 node.virtual = True
@@ -313,6 +321,7 @@ class Uploads:
         self.conflicts.append({"name": path, "kept_as": kept_as, "time": time.time()})
         with suppress(Exception):  # it is pending then, and said so
             self._store(file, None)
+        return True
 
     def _stored(self, file: SpooledFile, path: str, entry: Entry) -> None:
         """The content of `file` is in the storage, where nobody can rename or unlink it before this has returned."""

@@ -150,7 +150,7 @@ class NameVerbs(FileVerbs):
             self.contents.secure(node)
             with self.contents.uploads.unnaming(node):
                 unlink_stored(self.storage, self.names.path(parent, name), missing_ok=self.names.is_ahead(node))
-            self.names.removed(parent, name)
+                self.names.removed(parent, name)
         self.contents.settle(node)
 
     def rename(self, parent: Node, name: str, new_parent: Node, new_name: str, flags: int = 0) -> None:

@@ -21,6 +21,7 @@ from versioned import VersionedStorage
 from storage import ContentFile, VersionMismatchError
 from storage.names import join_name
 from vfs.filesystem import FileSystem
+from vfs.spool.journal import Note
 from vfs.spool.spool import Spool
 
 OLD, NEW, OTHER = b"old content", b"what is new", b"of somebody else"
@@ -66,6 +67,10 @@ def mounts(tmp_path: Path) -> Iterator[Mounts]:
         yield Mounts(tmp_path, stack)
 
 
+def no_room(*_: Any, **__: Any) -> Any:
+    raise OSError(errno.ENOSPC, "no room")
+
+
 def wait_for(condition: Callable[[], bool]) -> None:
     deadline = time.monotonic() + SOON
     while not condition():
@@ -79,6 +84,17 @@ def notes(verbs: Verbs) -> list[str]:
 
 def pending(verbs: Verbs) -> list[tuple[str, str]]:
     return [(line["name"], line["error"]) for line in verbs.filesystem.contents.uploads.report()]
+
+
+def lose_answers(patch: pytest.MonkeyPatch, mounts: Mounts) -> None:
+    """Let each upload arrive, and seem to fail."""
+    real = mounts.storage.replace
+
+    def lost(*args: Any, **conditions: Any) -> Any:
+        real(*args, **conditions)
+        raise ConnectionResetError(errno.ECONNRESET, "reset")
+
+    patch.setattr(mounts.storage, "replace", lost)
 
 
 def close_is_stale(verbs: Verbs, fd: int) -> None:
@@ -203,6 +219,45 @@ class TestConflicts:
         verbs.close(fd)
         assert (mounts.content("g"), mounts.content("f"), mounts.beside()) == (NEW, None, {})
 
+    def test_renamed_once_more_it_takes_along_what_it_was_to_replace(self, mounts: Mounts) -> None:
+        mounts.storage.replace("g", ContentFile(OLD))
+        verbs = mounts()
+        fd = verbs.open("f", W)
+        verbs.write(fd, NEW, 0)
+        verbs.rename("f", "g")
+        verbs.rename("g", "h")
+        assert mounts.content("g") is None
+        verbs.close(fd)
+        assert (mounts.content("h"), mounts.beside()) == (NEW, {})
+
+    @pytest.mark.parametrize("is_covering", [False, True])
+    def test_a_rename_of_an_unsaved_file_leaves_what_somebody_else_has_stored(
+        self, mounts: Mounts, is_covering: bool
+    ) -> None:
+        verbs = mounts()
+        fd = verbs.open("f", W)
+        verbs.write(fd, NEW, 0)
+        if is_covering:
+            mounts.storage.replace("g", ContentFile(OLD))
+            verbs.rename("f", "g")
+        else:
+            verbs.rename("f", "g")
+        mounts.storage.replace("g", ContentFile(OTHER))
+        verbs.rename("g", "h")
+        verbs.close(fd)
+        assert (mounts.content("g"), mounts.content("h"), mounts.beside()) == (OTHER, NEW, {})
+
+    def test_a_rename_takes_along_what_an_upload_brought_that_seemed_to_fail(
+        self, mounts: Mounts, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        verbs = mounts()
+        with monkeypatch.context() as patch:
+            lose_answers(patch, mounts)
+            with pytest.raises(ConnectionResetError):
+                verbs.put("f", NEW)
+        verbs.rename("f", "g")
+        assert (mounts.content("f"), verbs.filesystem.drain(), mounts.content("g")) == (None, [], NEW)
+
     @pytest.mark.parametrize("is_moved", [False, True], ids=["", "in a directory that is renamed"])
     def test_it_does_not_take_that_of_what_somebody_else_has_stored(self, mounts: Mounts, is_moved: bool) -> None:
         mounts.storage.replace("d/g", ContentFile(OLD))
@@ -223,14 +278,8 @@ class TestConflicts:
     def test_an_upload_whose_answer_was_lost_is_not_one(self, mounts: Mounts, monkeypatch: pytest.MonkeyPatch) -> None:
         mounts.storage.replace("f", ContentFile(OLD))
         verbs = mounts()
-        real = mounts.storage.replace
-
-        def lost(*args: Any, **conditions: Any) -> Any:
-            real(*args, **conditions)
-            raise ConnectionResetError(errno.ECONNRESET, "reset")
-
         with monkeypatch.context() as patch:
-            patch.setattr(mounts.storage, "replace", lost)
+            lose_answers(patch, mounts)
             with pytest.raises(ConnectionResetError):
                 verbs.put("f", NEW)
         assert (verbs.filesystem.drain(), mounts.content("f"), mounts.beside()) == ([], NEW, {})
@@ -240,22 +289,58 @@ class TestConflicts:
         self, mounts: Mounts, monkeypatch: pytest.MonkeyPatch, flags: int
     ) -> None:
         verbs = mounts()
-        real = mounts.storage.replace
-
-        def lost(*args: Any, **conditions: Any) -> Any:
-            real(*args, **conditions)
-            raise ConnectionResetError(errno.ECONNRESET, "reset")
-
         fd = verbs.open("f", W)
         verbs.write(fd, OLD, 0)
         with monkeypatch.context() as patch:
-            patch.setattr(mounts.storage, "replace", lost)
+            lose_answers(patch, mounts)
             with pytest.raises(ConnectionResetError):
                 verbs.fsync(fd)
         again = verbs.open("f", flags)
         verbs.write(again, NEW, 0)
         verbs.close(again)
         assert (mounts.content("f"), mounts.beside()) == (NEW, {})
+
+    def test_nor_is_what_the_second_of_such_uploads_brought(
+        self, mounts: Mounts, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        verbs = mounts()
+        fd = verbs.open("f", W)
+        verbs.write(fd, OLD, 0)
+        mounts.fail("EIO")
+        with pytest.raises(OSError):
+            verbs.fsync(fd)
+        mounts.mend()
+        verbs.write(fd, OTHER, 0)
+        with monkeypatch.context() as patch:
+            lose_answers(patch, mounts)
+            with pytest.raises(ConnectionResetError):
+                verbs.fsync(fd)
+        assert mounts.content("f") == OTHER
+        verbs.write(fd, NEW, 0)
+        verbs.ftruncate(fd, len(NEW))
+        verbs.close(fd)
+        assert (mounts.content("f"), mounts.beside()) == (NEW, {})
+
+    def test_one_that_is_renamed_meanwhile_is_pending_under_its_new_name(
+        self, mounts: Mounts, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        mounts.storage.replace("f", ContentFile(OLD))
+        verbs = mounts(retries=True)
+        fd = verbs.open("f", os.O_WRONLY)
+        verbs.write(fd, NEW, 0)
+        mounts.storage.replace("f", ContentFile(OTHER))
+        uploads = verbs.filesystem.contents.uploads
+        gate = Gate.at(monkeypatch, uploads, "_keep_beside")
+        closing = start(verbs.fsync, fd)
+        gate.wait()
+        verbs.rename("f", "g")
+        monkeypatch.setattr(uploads._background, "schedule", lambda key, pause, work: scheduled.append(key))
+        scheduled: list[Any] = []
+        gate.open()
+        with pytest.raises(VersionMismatchError):
+            closing.result(SOON)
+        assert [name for name, error in pending(verbs) if error] == ["g"]
+        assert verbs.handle(fd).file in scheduled
 
 
 class TestWhatFailed:
@@ -322,6 +407,36 @@ class TestWhatFailed:
                 verbs.unlink("f")
         assert len(notes(verbs)) == 1
         assert (verbs.filesystem.drain(), mounts.content("f")) == ([], NEW)
+
+    def test_it_has_its_new_name_though_there_is_no_room_to_note_that(
+        self, mounts: Mounts, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        verbs = mounts()
+        mounts.fail("EIO")
+        for name in ("f", "g"):
+            with pytest.raises(OSError):
+                verbs.put(name, NEW)
+        mounts.mend()
+        with monkeypatch.context() as patch:
+            patch.setattr(Note, "write", no_room)
+            verbs.rename("f", "g")
+        assert (pending(verbs), verbs.listdir("")) == ([("g", os.strerror(errno.EIO))], ["g"])
+        assert (verbs.filesystem.drain(), mounts.content("f"), mounts.content("g")) == ([], None, NEW)
+
+    @pytest.mark.parametrize("flags", [os.O_WRONLY, os.O_WRONLY | os.O_TRUNC], ids=["", "O_TRUNC"])
+    def test_what_cannot_be_begun_changes_nothing(
+        self, mounts: Mounts, monkeypatch: pytest.MonkeyPatch, flags: int
+    ) -> None:
+        mounts.storage.replace("f", ContentFile(OLD))
+        verbs = mounts()
+        with monkeypatch.context() as patch:
+            patch.setattr(Spool, "open", no_room)
+            with pytest.raises(OSError, match="no room"):
+                verbs.truncate("f", 0)
+            with pytest.raises(OSError, match="no room"):
+                verbs.write(verbs.open("f", flags), NEW, 0)
+        verbs.close_all()
+        assert (pending(verbs), verbs.filesystem.drain(), mounts.content("f")) == ([], [], OLD)
 
     def test_a_drain_ends_in_time_though_the_storage_hangs(
         self, mounts: Mounts, monkeypatch: pytest.MonkeyPatch
