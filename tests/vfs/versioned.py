@@ -68,16 +68,19 @@ class RangedStorage(VersionedStorage):
     """The same, read in parts of the version that was opened."""
 
     def open(self, name: str, mode: str = "rb") -> File:
-        return RangedFile(self, name) if mode == "rb" else super().open(name, mode)
+        return RangedFile(self, name, self.stat(name)) if mode == "rb" else super().open(name, mode)
+
+    def open_version(self, name: str, entry: Entry) -> File:
+        return RangedFile(self, name, entry)
 
 
 class RangedFile(File):
     ranged = True
 
-    def __init__(self, storage: RangedStorage, name: str) -> None:
+    def __init__(self, storage: RangedStorage, name: str, entry: Entry) -> None:
         super().__init__(VersionedStorage.open(storage, name).file, name)
         self._storage = storage
-        self._entry = storage.stat(name)
+        self._entry = entry
 
     def stat(self) -> Entry:
         return self._entry

@@ -373,24 +373,23 @@ class SpooledFile(FetchedFile):
         """Whether what the storage has under `name`, which this is to lose before it was stored, goes with it.
 
         That is what it is to replace, and what an upload of it has brought there though it seemed to fail. What
-        somebody else has stored there meanwhile stays.
+        somebody else has stored there meanwhile stays. The lock is not needed, which somebody may have for long.
         """
-        with self.lock:
-            base, fate = self.fate.base, self.fate
-            if not base.conditions:
-                return True  # it cannot be told
-            if base.absent and not fate.attempts:
-                return False
-            try:
-                found = self._storage.stat(name)
-            except FileNotFoundError:
-                return False
-            if not base.absent and found.version == base.version:
-                return True
-            is_whole = not self.missing and self._promise is None
-            return (is_whole and conflicts.has_content(self._storage, name, found, self.content)) or (
-                conflicts.has_one_of(self._storage, name, found, fate.sent)
-            )
+        fate, base = self.fate, self.fate.base
+        if not base.conditions:
+            return True  # it cannot be told
+        if base.absent and not fate.attempts:
+            return False
+        try:
+            found = self._storage.stat(name)
+        except FileNotFoundError:
+            return False
+        if not base.absent and found.version == base.version:
+            return True
+        is_whole = not self.missing and self._promise is None
+        return (is_whole and conflicts.has_content(self._storage, name, found, self.content)) or (
+            conflicts.has_one_of(self._storage, name, found, fate.sent)
+        )
 
     def cover(self, entry: Entry | None) -> None:
         """What it is to replace is shown by the storage as `entry`."""

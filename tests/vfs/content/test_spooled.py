@@ -14,7 +14,7 @@ from backends import ObjectStorage
 from gates import SOON, Gate, start
 from kernel import Verbs, files_here
 
-from storage import ContentFile, File
+from storage import ContentFile, File, VersionMismatchError
 from storage.remote.django import DjangoStorage
 from vfs.content.spooled import SpooledFile
 from vfs.filesystem import FileSystem
@@ -119,6 +119,24 @@ class TestByTheStorage:
         verbs.close(target)
         assert (storage.calls, stored(verbs, "g")) == ([("copy", "f", "g")], CONTENT)
 
+    @pytest.mark.parametrize("before", [None, b"to be overwritten"], ids=["new", "there"])
+    def test_it_is_not_copied_over_what_somebody_else_has_stored(
+        self, verbs: Verbs, storage: CopyingStorage, before: bytes | None
+    ) -> None:
+        if before is not None:
+            storage.save("g", ContentFile(before))
+        source, target = verbs.open("f", os.O_RDONLY), verbs.open("g", os.O_CREAT | os.O_WRONLY | os.O_TRUNC)
+        verbs.copy_range(source, 0, target, 0, len(CONTENT))
+        storage.delete("g")
+        storage.save("g", ContentFile(b"of somebody else"))
+        storage.calls.clear()
+        with pytest.raises(OSError) as caught:
+            verbs.close(target)
+        assert caught.value.errno == errno.ESTALE
+        ((beside, content),) = [(key, stored(verbs, key)) for key in sorted(storage.wrapped.keys()) if key not in "fg"]
+        assert (beside.startswith("g.conflict-"), content, stored(verbs, "g")) == (True, CONTENT, b"of somebody else")
+        assert ("copy", "f", "g") not in storage.calls
+
     def test_it_goes_by_the_names_of_the_moment(
         self, verbs: Verbs, storage: CopyingStorage, copied: tuple[int, int]
     ) -> None:
@@ -214,6 +232,18 @@ class TestByFetching:
             verbs.close(target)
             verbs.filesystem.release(source)
         assert (storage.calls, stored(verbs, "g")) == ([("replace", "g")], CONTENT[::-1])
+
+    def test_an_original_that_another_has_changed_and_that_cannot_be_read_any_more(
+        self, verbs: Verbs, storage: CopyingStorage, copied: tuple[int, int], monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        """It is no conflict about the name of the copy, which stays."""
+        storage.delete("f")
+        storage.save("f", ContentFile(b"changed behind the mount"))
+        with monkeypatch.context() as patch:
+            patch.setattr(file_of(verbs, copied[0]), "secure", lambda: (_ for _ in ()).throw(VersionMismatchError("f")))
+            with pytest.raises(OSError, match="what it was to be a copy of has changed") as caught:
+                verbs.close(copied[1])
+        assert (caught.value.errno, sorted(verbs.listdir(""))) == (errno.ESTALE, ["f", "g"])
 
     @pytest.mark.parametrize("behind", [True, False])
     def test_an_original_that_is_gone(

@@ -2,27 +2,55 @@
 
 from __future__ import annotations
 
+import dataclasses
 import errno
 import json
 import os
 import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
+from typing import Any
 
 import pytest
+from gates import SOON, Gate, start
 from kernel import Verbs, content_of
-from versioned import VersionedStorage
+from versioned import RangedFile, RangedStorage, VersionedStorage
 
 from storage import ContentFile, Storage
 from storage.entry import Entry
 from vfs.content.spooled import SpooledFile
 from vfs.filesystem import FileSystem
 from vfs.spool.journal import FORMAT, Base, Note
+from vfs.spool.pending import Pending
 from vfs.spool.recovery import Recovery, recover
+from vfs.spool.spool import SpoolFile
 from vfs.spool.spools import StorageSpools
 
 OLD, NEW, OTHER = b"old content", b"what is new", b"of somebody else"
 W = os.O_CREAT | os.O_WRONLY
+
+
+class KilledError(BaseException):
+    """The process is killed where this is raised."""
+
+
+def killed(*_: Any, **__: Any) -> Any:
+    raise KilledError
+
+
+def down(*_: Any, **__: Any) -> Any:
+    raise TimeoutError(errno.ETIMEDOUT, "the storage is down")
+
+
+def first_only(function: Callable[..., Any]) -> Callable[..., Any]:
+    """For a process that is killed meanwhile: what is called once more does nothing."""
+    calls: list[Any] = []
+
+    def called(*args: Any, **options: Any) -> Any:
+        calls.append(args)
+        return function(*args, **options) if len(calls) == 1 else None
+
+    return called
 
 
 class Machine:
@@ -334,6 +362,231 @@ class TestWhatIsOverwrittenBeforeItIsStored:
         uploads.retry(verbs.handle(fd).file)  # type: ignore[arg-type]
         assert (machine.content("f"), uploads.flush(None, 0.0)["files"]) == (None, 0)
         verbs.close(fd)
+
+
+class TestWhatIsHereInParts:
+    """Contents of which parts are in the storage alone."""
+
+    LARGE = bytes(range(256)) * 64
+    CHANGED = LARGE[:5000] + NEW + LARGE[5000 + len(NEW) :]
+
+    @pytest.fixture
+    def closed(self, machine: Machine, monkeypatch: pytest.MonkeyPatch) -> Verbs:
+        """A file that was changed in the middle, and closed, when the storage was down."""
+        monkeypatch.setattr("vfs.content.fetched.SMALL", 4096)
+        machine.storage = RangedStorage(machine.storage.location, str(machine.faults))
+        machine.put("f", self.LARGE)
+        verbs = machine.mount()
+        fd = verbs.open("f", os.O_RDWR)
+        verbs.write(fd, NEW, 5000)
+        with monkeypatch.context() as patch:
+            patch.setattr(RangedFile, "pread", down)
+            with pytest.raises(TimeoutError):
+                verbs.close(fd)
+        assert Note.read(machine.spooled()[-1]).missing  # type: ignore[union-attr]
+        return verbs
+
+    def test_they_are_fetched_by_who_comes_after(self, machine: Machine, closed: Verbs) -> None:
+        machine.kill()
+        machine.mount()
+        assert machine.unmount() == []
+        assert (machine.content("f"), machine.conflicts(), machine.spooled()) == (self.CHANGED, [], [])
+
+    @pytest.mark.parametrize("size", [None, 6000, 20_000], ids=["", "cut", "extended"])
+    def test_who_changes_it_once_more_and_does_not_close_it_takes_nothing_of_that(
+        self, machine: Machine, closed: Verbs, size: int | None
+    ) -> None:
+        fd = closed.open("f", os.O_RDWR)
+        if size is not None:
+            closed.ftruncate(fd, size)
+        closed.write(fd, b"!", 0)
+        machine.kill()
+        machine.mount()
+        assert machine.unmount() == []
+        found = machine.content("f") or b""
+        assert (found[5000:5011], found[11:999]) == (NEW, self.LARGE[11:999])
+        assert (len(found), machine.conflicts()) == (size or len(self.LARGE), [])
+
+    def test_who_overwrites_it_from_the_beginning_takes_nothing_of_that(self, machine: Machine, closed: Verbs) -> None:
+        closed.open("f", os.O_WRONLY | os.O_TRUNC)
+        machine.kill()
+        machine.mount()
+        assert machine.unmount() == []
+        assert (machine.content("f"), machine.conflicts()) == (self.CHANGED, [])
+
+    def test_a_truncation_without_room_changes_nothing_of_it(
+        self, machine: Machine, closed: Verbs, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        def no_room(*_: object) -> None:
+            raise OSError(errno.ENOSPC, "no room")
+
+        with monkeypatch.context() as patch:
+            patch.setattr(closed.filesystem.contents.uploads.pending, "_new", no_room)
+            with pytest.raises(OSError, match="no room"):
+                closed.open("f", os.O_WRONLY | os.O_TRUNC)
+        assert machine.unmount() == []
+        assert machine.content("f") == self.CHANGED
+
+    def test_it_is_no_conflict_that_it_was_stored_a_moment_before(
+        self, machine: Machine, closed: Verbs, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        with monkeypatch.context() as patch:
+            patch.setattr(Pending, "forget", killed)
+            with pytest.raises(KilledError):
+                closed.filesystem.contents.uploads.store(closed.filesystem.pending()[0].file)
+        assert machine.content("f") == self.CHANGED
+        machine.kill()
+        machine.mount()
+        assert machine.unmount() == []
+        assert (machine.content("f"), machine.conflicts(), machine.spooled()) == (self.CHANGED, [], [])
+
+
+class TestNamesThatChange:
+    """Of what is closed, and not stored."""
+
+    @pytest.fixture
+    def verbs(self, machine: Machine) -> Verbs:
+        verbs = machine.mount()
+        verbs.filesystem.contents.uploads.write_back = 60.0
+        return verbs
+
+    def test_a_rename_while_it_is_forced_to_the_disk(
+        self, machine: Machine, verbs: Verbs, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        fd = verbs.open("f", W)
+        verbs.write(fd, NEW, 0)
+        gate = Gate.at(monkeypatch, SpoolFile, "note", after=True)
+        monkeypatch.setattr(SpoolFile, "note", lambda *args, **options: gate(*args, **options))
+        closing = start(verbs.close, fd)
+        gate.wait()
+        verbs.rename("f", "g")
+        gate.open()
+        closing.result(SOON)
+        machine.kill()
+        machine.mount()
+        assert machine.unmount() == []
+        assert (machine.content("f"), machine.content("g")) == (None, NEW)
+
+    @pytest.mark.parametrize("before", [None, OLD], ids=["new", "there"])
+    @pytest.mark.parametrize("is_overwritten", [False, True], ids=["", "overwritten"])
+    def test_a_crash_in_an_unlink(
+        self,
+        machine: Machine,
+        verbs: Verbs,
+        monkeypatch: pytest.MonkeyPatch,
+        before: bytes | None,
+        is_overwritten: bool,
+    ) -> None:
+        """What the storage has is not unlinked yet, so what was closed is there; what was never there has gone."""
+        self._begin(machine, verbs, before, is_overwritten)
+        with monkeypatch.context() as patch:
+            patch.setattr(machine.storage, "unlink", killed)
+            patch.setattr(Pending, "unlinking", first_only(Pending.unlinking))
+            with pytest.raises(KilledError):
+                verbs.unlink("f")
+        machine.kill()
+        machine.mount()
+        assert machine.unmount() == []
+        assert (machine.content("f"), machine.conflicts()) == (None if before is None else NEW, [])
+
+    @pytest.mark.parametrize("is_overwritten", [False, True], ids=["", "overwritten"])
+    def test_a_crash_after_an_unlink(
+        self, machine: Machine, verbs: Verbs, monkeypatch: pytest.MonkeyPatch, is_overwritten: bool
+    ) -> None:
+        self._begin(machine, verbs, OLD, is_overwritten)
+        with monkeypatch.context() as patch:
+            patch.setattr(Pending, "forget", killed)
+            patch.setattr(verbs.filesystem.names, "removed", lambda *_: None)
+            with pytest.raises(KilledError):
+                verbs.unlink("f")
+        machine.kill()
+        machine.mount()
+        assert machine.unmount() == []
+        assert (machine.content("f"), machine.spooled()) == (None, [])
+
+    @pytest.mark.parametrize("is_overwritten", [False, True], ids=["", "overwritten"])
+    def test_an_unlink_that_fails(
+        self, machine: Machine, verbs: Verbs, monkeypatch: pytest.MonkeyPatch, is_overwritten: bool
+    ) -> None:
+        self._begin(machine, verbs, OLD, is_overwritten)
+        (node,) = verbs.filesystem.pending()
+        fate = dataclasses.replace(node.file.fate)  # type: ignore[union-attr]
+        with monkeypatch.context() as patch:
+            patch.setattr(machine.storage, "unlink", down)
+            with pytest.raises(TimeoutError):
+                verbs.unlink("f")
+        assert node.file.fate == fate  # type: ignore[union-attr]
+        machine.kill()
+        machine.mount()
+        assert machine.unmount() == []
+        assert (machine.content("f"), machine.conflicts()) == (NEW, [])
+
+    def test_a_close_while_it_is_unlinked_does_not_bring_it_back(
+        self, machine: Machine, verbs: Verbs, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        machine.put("f", OLD)
+        one, two = verbs.open("f", os.O_RDWR), verbs.open("f", os.O_RDONLY)
+        verbs.write(one, NEW, 0)
+        gate = Gate.at(monkeypatch, machine.storage, "unlink")
+        unlinking = start(verbs.unlink, "f")
+        gate.wait()
+        verbs.close(one)
+        gate.open()
+        unlinking.result(SOON)
+        assert verbs.read(two, 99, 0) == NEW
+        machine.kill()
+        machine.mount()
+        assert machine.unmount() == []
+        assert (machine.content("f"), machine.spooled()) == (None, [])
+
+    @staticmethod
+    def _begin(machine: Machine, verbs: Verbs, before: bytes | None, is_overwritten: bool) -> None:
+        """`f` is closed, and not stored; maybe it is open once more, to be overwritten."""
+        if before is not None:
+            machine.put("f", before)
+        verbs.put("f", NEW)
+        if is_overwritten:
+            verbs.write(verbs.open("f", os.O_WRONLY | os.O_TRUNC), OTHER, 0)
+
+
+class TestCopies:
+    """Promised, closed, and not made by the storage, which was down."""
+
+    @pytest.fixture
+    def closed(self, machine: Machine, monkeypatch: pytest.MonkeyPatch) -> Verbs:
+        machine.put("f", OLD)
+        verbs = machine.mount()
+        source, copy = verbs.open("f", os.O_RDONLY), verbs.open("copy", W)
+        assert verbs.copy_range(source, 0, copy, 0, len(OLD)) == len(OLD)
+        with monkeypatch.context() as patch:
+            patch.setattr(machine.storage, "stat", down)
+            patch.setattr(machine.storage, "copy", down)
+            with pytest.raises(TimeoutError):
+                verbs.close(copy)
+        return verbs
+
+    def test_one_that_is_lost_is_told_of(self, machine: Machine, closed: Verbs) -> None:
+        machine.kill()
+        machine.mount()
+        (left,) = machine.mounts[-1][1].left
+        assert (left.name, left.why) == ("copy", "it was to be a copy of 'f', which could not be made")
+
+    def test_it_has_its_content_before_that_of_the_original_goes(self, machine: Machine, closed: Verbs) -> None:
+        closed.unlink("f")
+        machine.kill()
+        machine.mount()
+        assert machine.unmount() == []
+        assert (machine.content("copy"), machine.content("f")) == (OLD, None)
+
+    def test_one_that_cannot_be_fetched_at_the_end_is_told_of_by_the_next(
+        self, machine: Machine, closed: Verbs, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        with monkeypatch.context() as patch:
+            patch.setattr(SpooledFile, "secure", down)
+            patch.setattr(machine.storage, "stat", down)
+            assert machine.unmount() == ["copy"]
+        machine.mount()
+        assert [left.name for left in machine.mounts[-1][1].left] == ["copy"]
 
 
 class TestWhatWasNotClosed:
