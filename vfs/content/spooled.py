@@ -256,9 +256,16 @@ class SpooledFile(FetchedFile):
 
         A promised copy that the storage did not make has no content yet that a note could call closed.
         """
-        fate = self.fate
-        is_whole = fate.state is State.CLOSED or (self._promise is not None and bool(fate.error))
-        return is_whole and (fate.lasting or not self.handles)
+        return self._is_whole and (self.fate.lasting or not self.handles)
+
+    @property
+    def is_unfinished(self) -> bool:
+        """Whether somebody has it open, and nobody has closed what there is, or asked for it to be stored."""
+        return self.is_open and not self._is_whole
+
+    @property
+    def _is_whole(self) -> bool:
+        return self.fate.state is State.CLOSED or (self._promise is not None and bool(self.fate.error))
 
     def resume(self, missing: list[Range]) -> None:
         """The content is one that was left unsaved, and all of it is here but what is `missing`."""
@@ -308,14 +315,15 @@ class SpooledFile(FetchedFile):
                 self._stored, self.fate.base = entry, Base.of(entry)
 
     def keep(self) -> str:
-        """Leave the unsaved content in the spool, to be stored by who comes next; returns its path."""
+        """Leave the unsaved content in the spool, to be stored by who comes next if it is closed; returns its path."""
         assert self._pending is not None
         with self.lock:
+            state = State.WRITING if self.is_unfinished else State.CLOSED
             try:
                 if self._promise is not None:
                     self.secure()
-                if self.fate.state is not State.CLOSED or not self.fate.lasting:
-                    self._pending.note(self, State.CLOSED, lasting=True)
+                if self.fate.state is not state or not self.fate.lasting:
+                    self._pending.note(self, state, lasting=True)
             except OSError as error:
                 if self._promise is None:
                     raise

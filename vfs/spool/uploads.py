@@ -125,8 +125,11 @@ class Uploads:
             self._background.schedule(file, 0.0, partial(self.retry, file))
 
     def drain(self, seconds: float | None = None) -> list[str]:
-        """Store all that is pending, for up to `seconds`; returns the names of what could not be."""
-        files = self.unsaved()
+        """Store all that is pending, for up to `seconds`; returns the names of what could not be.
+
+        What somebody is writing, and has not closed, may be half of anything, and is not to replace what is whole.
+        """
+        files = [file for file in self.unsaved() if not file.is_unfinished]
         stored = set()
 
         def drain(file: OpenFile) -> None:

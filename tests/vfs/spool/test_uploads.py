@@ -21,7 +21,7 @@ from versioned import VersionedStorage
 from storage import ContentFile, VersionMismatchError
 from storage.names import join_name
 from vfs.filesystem import FileSystem
-from vfs.spool.journal import Note
+from vfs.spool.journal import Note, State
 from vfs.spool.spool import Spool
 
 OLD, NEW, OTHER = b"old content", b"what is new", b"of somebody else"
@@ -454,6 +454,40 @@ class TestWhatFailed:
         gate.open()
         wait_for(lambda: (mounts.content("f"), mounts.content("g")) == (NEW, NEW))
         assert verbs.filesystem.drain() == []
+
+
+class TestWhatIsBeingWritten:
+    """By somebody who has not closed it: a dump that is half done."""
+
+    def test_a_drain_leaves_it_to_its_close(self, mounts: Mounts) -> None:
+        mounts.storage.replace("f", ContentFile(OLD))
+        verbs = mounts()
+        fd = verbs.open("f", os.O_WRONLY | os.O_TRUNC)
+        verbs.write(fd, NEW[:3], 0)
+        assert (verbs.filesystem.drain(), mounts.content("f")) == ([], OLD)
+        verbs.write(fd, NEW, 0)
+        verbs.close(fd)
+        assert mounts.content("f") == NEW
+
+    def test_what_was_to_be_stored_by_fsync_is_not_left(self, mounts: Mounts) -> None:
+        verbs = mounts()
+        fd = verbs.open("f", W)
+        verbs.write(fd, NEW, 0)
+        mounts.fail("EIO")
+        with pytest.raises(OSError):
+            verbs.fsync(fd)
+        mounts.mend()
+        assert (verbs.filesystem.drain(), mounts.content("f")) == ([], NEW)
+
+    def test_at_the_end_of_the_mount_it_stays_in_the_spool_as_that(self, mounts: Mounts) -> None:
+        mounts.storage.replace("f", ContentFile(OLD))
+        verbs = mounts()
+        verbs.write(verbs.open("f", os.O_WRONLY | os.O_TRUNC), NEW[:3], 0)
+        (kept,) = verbs.filesystem.close()
+        note = Note.read(Path(f"{kept}.json"))
+        assert note is not None
+        assert (note.state, Path(kept).read_bytes(), mounts.content("f")) == (State.WRITING, NEW[:3], OLD)
+        verbs._open.clear()
 
 
 class TestWriteBack:
