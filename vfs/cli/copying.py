@@ -163,8 +163,8 @@ class Copier:
                 try:
                     self._copy_entry(item, crew)
                 except FileExistsError:
-                    if not self._manner.no_clobber:
-                        raise
+                    if self._manner.moving or not self._manner.no_clobber:
+                        raise  # what is only left out of a copy must not be taken for moved
                 else:
                     if self._manner.verbose:
                         output.line(item.shown)
