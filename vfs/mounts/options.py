@@ -143,10 +143,6 @@ def _seconds(text: str) -> float:
     return float(text)
 
 
-def _folder(text: str) -> str:
-    return os.path.abspath(os.path.expanduser(text))
-
-
 def _one_of(choices: tuple[str, ...], what: str) -> Callable[[str], str]:
     """What takes one of these words; of another it says `what` that is."""
 
@@ -184,10 +180,10 @@ _VALUES: dict[str, Callable[[str], Any]] = {
     "entry_timeout": _seconds,
     "size": parse_size,
     "cache_memory": parse_size,
-    "cache_dir": _folder,
+    "cache_dir": os.path.expanduser,
     "cache_size": parse_size,
     "timeout": _seconds,
-    "spool": _folder,
+    "spool": os.path.expanduser,
     "spool_size": parse_size,
     "write_back": _seconds,
     "drain": _seconds,
@@ -196,16 +192,24 @@ _VALUES: dict[str, Callable[[str], Any]] = {
     "log_level": _one_of(LOG_LEVELS, "not a log level"),
     "log_format": _one_of(LOG_FORMATS, "no format of a log"),
 }
+_FOLDERS = ("cache_dir", "spool")
 _IGNORED = re.compile(
     r"defaults|default_permissions|auto|noauto|(no)?user|users|_netdev|nofail|async|(no)?(rel)?atime|(no)?dev|(no)?suid|(no)?exec|x-.*|comment=.*"
 )
 """What mount(8) and fstab put among the options and what is not ours to do."""
 
 
-def parse_options(texts: Iterable[str], named: Mapping[str, str | None] | None = None) -> MountOptions:
+def parse_options(
+    texts: Iterable[str],
+    named: Mapping[str, str | None] | None = None,
+    *,
+    over: MountOptions | None = None,
+    folder: str = "",
+) -> MountOptions:
     """The options in `texts`, each a comma-separated list as after `-o`; later ones win. OptionError.
 
-    `named` are options with a value that were given by themselves; those that are None were not.
+    `named` are options with a value that were given by themselves; those that are None were not. What is not said is as
+    in `over`. Relative folders are in `folder`, by default the current one.
     """
     values: dict[str, Any] = {}
     for option in (part for text in texts for part in text.split(",") if part):
@@ -221,7 +225,8 @@ def parse_options(texts: Iterable[str], named: Mapping[str, str | None] | None =
         elif not _IGNORED.fullmatch(option):
             raise OptionError(_unknown(name))
     values |= {name: _value(name, value) for name, value in (named or {}).items() if value is not None}
-    return MountOptions(**values)
+    values |= {name: os.path.abspath(os.path.join(folder, values[name])) for name in _FOLDERS if name in values}
+    return dataclasses.replace(over or MountOptions(), **values)
 
 
 def _value(name: str, text: str) -> Any:

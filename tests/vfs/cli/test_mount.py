@@ -196,6 +196,18 @@ def test_a_mount_that_cannot_be_made(project: Project, mnt: Path, args: list[str
     assert mounted_at(mnt) is None
 
 
+@pytest.mark.mount
+def test_a_relative_folder_is_where_the_command_was_given(project: Project, mnt: Path) -> None:
+    (project.path / "sub").mkdir()
+    words = '[MOUNT_OPTIONS]\nmedia = "spool=waiting"\n'
+    (project.path / "vfs.toml").write_text((project.path / "vfs.toml").read_text() + words)
+    mount = ["--config", "../vfs.toml", "mount", "media", "../mnt", "-o", "cache_dir=read"]
+    assert project.process(*mount, cwd=project.path / "sub").code == 0
+    assert project.process("reload", "mnt") == (0, "Nothing has changed.\n", "")
+    (report,) = json.loads(project.process("status", "mnt", "--json").out)
+    assert report["options"] == {"spool": f"{project.path}/waiting", "cache_dir": f"{project.path}/sub/read"}
+
+
 def test_what_is_not_mounted(project: Project) -> None:
     (project.path / "mnt").mkdir()
     for command in ("status", "unmount"):

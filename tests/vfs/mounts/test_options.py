@@ -36,6 +36,11 @@ def test_later_lists_win() -> None:
     assert parse_options(["ro,uid=1", "uid=2", "rw"]) == MountOptions(uid=2)
 
 
+def test_what_is_not_said_is_as_before() -> None:
+    before = MountOptions(ro=True, uid=1, spool="/here")
+    assert parse_options(["rw", "gid=2"], over=before) == MountOptions(uid=1, gid=2, spool="/here")
+
+
 def test_users_and_groups_by_name() -> None:
     user, group = pwd.getpwuid(os.getuid()), grp.getgrgid(os.getgid())
     options = parse_options([f"uid={user.pw_name},gid={group.gr_name}"])
