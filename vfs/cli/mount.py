@@ -149,14 +149,11 @@ def _serve(said: Said, mountpoint: Path, transport: str) -> int:
 
 def _mount(said: Said, mountpoint: Path, transport: str, foreground: bool = False) -> None:
     """Mount one, and say so."""
-    from storage import storages
+    from vfs.cli.access import require
     from vfs.mounts.daemon import start
 
     said.options()  # a mistake there is told first
-    if said.alias not in storages:
-        from vfs.cli.access import storage_of
-
-        storage_of(said.alias)  # says which there are
+    require(said.alias)
     record = start(said, mountpoint, transport, foreground)
     if not foreground:
         shown = escape(os.path.relpath(record.mountpoint) if not mountpoint.is_absolute() else record.mountpoint)
