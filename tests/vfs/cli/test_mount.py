@@ -183,6 +183,11 @@ def test_a_dead_mount_is_told_and_cleaned(project: Project, mnt: Path) -> None:
         (["memory", "mnt", "-o", "roo"], "did you mean 'ro'"),
         (["memory", "mnt", "-o", "size=big"], "'big' is not a size"),
         (["broken", "mnt"], "no_such_package"),
+        (
+            ["bucket", "mnt", "-o", "spool=vfs.toml/x"],
+            "vfs.toml/x' cannot be used: Not a directory; choose another with",
+        ),
+        (["bucket", "mnt", "--spool", "vfs.toml"], "vfs.toml' cannot be used: File exists; choose another with"),
         (["medai", "mnt"], "Did you mean 'media'?"),
     ],
 )
@@ -194,6 +199,26 @@ def test_a_mount_that_cannot_be_made(project: Project, mnt: Path, args: list[str
     assert words in err
     assert err.count("\n") == 1
     assert mounted_at(mnt) is None
+
+
+@pytest.mark.mount
+@pytest.mark.parametrize("args", [["bucket", "mnt", "-o", "ro"], ["media", "mnt"]], ids=["read-only", "in place"])
+def test_a_mount_that_spools_nothing_needs_no_spool(project: Project, mnt: Path, args: list[str]) -> None:
+    assert project.process("mount", *args, "--spool", "vfs.toml/x").code == 0
+
+
+@pytest.mark.mount
+def test_a_spool_that_others_may_look_into_is_refused_before_anybody_writes(project: Project, mnt: Path) -> None:
+    mount = ["mount", "bucket", "mnt", "--spool", "waiting"]
+    assert project.process(*mount).code == 0
+    assert list((project.path / "waiting").iterdir()) == [], "it is made, and nothing in it before it is needed"
+    (mnt / "file").write_text("x")
+    assert project.process("unmount", "mnt").code == 0
+    (folder,) = (project.path / "waiting").iterdir()
+    folder.chmod(0o755)
+    refused = project.process(*mount)
+    assert refused.code == 1
+    assert f"{str(folder)!r} cannot be used: it must belong to you alone (mode 0700)" in refused.err
 
 
 @pytest.mark.mount
