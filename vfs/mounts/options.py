@@ -99,6 +99,11 @@ class MountOptions:
         return Believed(here, attributes - here, max(names - here, 0.0))
 
 
+_MOST_SECONDS = (1 << 31) - 1
+"""Of which there are 68 years, and which clocks, locks and the kernel can all count."""
+_MOST_BYTES = (1 << 63) - 1
+_MOST_IDENTITY = (1 << 32) - 2
+"""One more is -1, which stands for none."""
 _UNITS = {"": 1, "k": 1 << 10, "m": 1 << 20, "g": 1 << 30, "t": 1 << 40, "p": 1 << 50}
 
 
@@ -107,7 +112,10 @@ def parse_size(text: str) -> int:
     match = re.fullmatch(r"(\d+(?:\.\d+)?)\s*([kmgtp]?)(?:i?b)?", text.strip(), re.IGNORECASE)
     if match is None:
         raise OptionError(f"{text!r} is not a size: write bytes, or a number with K, M, G or T, such as 512M")
-    return int(float(match[1]) * _UNITS[match[2].lower()])
+    size = float(match[1]) * _UNITS[match[2].lower()]
+    if size > _MOST_BYTES:
+        raise OptionError(f"{text!r} is too much: a size is below 8192P")
+    return int(size)
 
 
 def _user(text: str) -> int:
@@ -124,6 +132,8 @@ def _group(text: str) -> int:
 
 def _identity(text: str, what: str, find: Callable[[str], int]) -> int:
     if text.isdecimal():
+        if float(text) > _MOST_IDENTITY:
+            raise OptionError(f"{text!r} is no number of a {what}: the last is {_MOST_IDENTITY}")
         return int(text)
     try:
         return find(text)
@@ -140,6 +150,8 @@ def _octal(text: str) -> int:
 def _seconds(text: str) -> float:
     if not re.fullmatch(r"\d+(\.\d+)?", text):
         raise OptionError(f"{text!r} is not a time: write seconds, such as 1 or 0.5")
+    if float(text) > _MOST_SECONDS:
+        raise OptionError(f"{text!r} is too long: there are at most {_MOST_SECONDS} seconds")
     return float(text)
 
 

@@ -202,6 +202,22 @@ def test_a_mount_that_cannot_be_made(project: Project, mnt: Path, args: list[str
 
 
 @pytest.mark.mount
+def test_the_most_that_may_be_said_is_mounted(project: Project, mnt: Path) -> None:
+    identity, seconds, size = (1 << 32) - 2, (1 << 31) - 1, "8191P"
+    words = (
+        f"uid={identity},gid={identity},attr_timeout={seconds},timeout={seconds},drain={seconds},write_back={seconds}"
+    )
+    sizes = f"size={size},spool_size={size},cache_memory={size},cache_size={size},cache_dir=read"
+    assert project.process("mount", "bucket", "mnt", "-o", words, "-o", sizes).code == 0
+    assert mnt.stat().st_uid == mnt.stat().st_gid == identity
+    assert os.statvfs(mnt).f_blocks * os.statvfs(mnt).f_frsize == 8191 << 50
+    (mnt / "file").write_text("x")
+    assert (mnt / "file").read_text() == "x"
+    assert project.process("unmount", "mnt") == (0, "", "")
+    assert (project.bucket / "file").read_text() == "x"
+
+
+@pytest.mark.mount
 @pytest.mark.parametrize("args", [["bucket", "mnt", "-o", "ro"], ["media", "mnt"]], ids=["read-only", "in place"])
 def test_a_mount_that_spools_nothing_needs_no_spool(project: Project, mnt: Path, args: list[str]) -> None:
     assert project.process("mount", *args, "--spool", "vfs.toml/x").code == 0
