@@ -85,7 +85,9 @@ Examples:
     help="What speaks to the kernel: its own protocol (Linux), or libfuse 2. auto is the first where there is one.",
 )
 @click.option(
-    "--cache-dir", metavar="DIRECTORY", help="Keep what was read of a remote storage here, for the next mount too."
+    "--cache-dir",
+    metavar="DIRECTORY",
+    help="Keep what was read of a remote storage here, for the next mount too; with --all at DIRECTORY/ALIAS.",
 )
 @click.option(
     "--cache-size", metavar="SIZE", help="How much to keep there, such as 512M or 20G; 10G if nothing is said."
@@ -165,20 +167,23 @@ def _mount_all(folder: Path, options: tuple[str, ...], transport: str, named: di
     """Mount each alias at a folder of its name; those that are mounted there already stay."""
     from storage import settings, storages
     from vfs.mounts.mountpoint import absolute
+    from vfs.mounts.options import parse_options
     from vfs.mounts.records import find
     from vfs.mounts.reloading import Said
 
+    cache = parse_options(options, named).cache_dir
     if settings.explain("STORAGES") == "Django's default":
         raise CommandError("no storage is configured; `vfs --help` says where that is done")
     failures = Failures()
     for alias in storages.backends:
         with failures.catching(escape(alias)):
-            place = folder / _folder_name(alias)
+            name = _folder_name(alias)
+            place, its_cache = folder / name, os.path.join(cache, name) if cache else None
             record = find(absolute(place))
             if record is not None and record.alias == alias:
                 output.line(f"{escape(alias)} is mounted at {escape(str(place))} already (process {record.pid})")
             else:
-                _mount_in(place, Said(alias, options, named), transport)
+                _mount_in(place, Said(alias, options, {**named, "cache_dir": its_cache}), transport)
     return failures.exit_code
 
 
