@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 import click
 
 from vfs.cli import output
-from vfs.cli.errors import CONFIGURATION, CommandError, Failures, report
+from vfs.cli.errors import CONFIGURATION, CommandError, Failures, is_verbose, report
 from vfs.cli.names import escape
 from vfs.cli.targets import AliasParam, MountpointParam
 from vfs.mounts.options import LOG_FORMATS, ON_CONFLICT
@@ -49,7 +49,7 @@ Options of the mount (-o), separated by commas:
   xattr                  offer extended attributes
   threads, nothreads     serve requests in several threads, or in one
   nospin                 never wait awake for the next request
-  log_level=debug        what the daemon logs: info
+  log_level=debug        what the daemon logs: info, after vfs -v mount debug
 MOUNT_OPTIONS of the settings has the same for each mount of an alias. What fstab
 has besides (defaults, noauto, _netdev, ...) is ignored.
 
@@ -123,6 +123,8 @@ def command(
     """
     from vfs.mounts.reloading import Said
 
+    if is_verbose():
+        options = ("log_level=debug", *options)
     if folder is not None:
         if alias is not None or foreground:
             raise click.UsageError("--all takes a DIRECTORY alone, and stays in the background.")

@@ -238,6 +238,15 @@ def test_a_spool_that_others_may_look_into_is_refused_before_anybody_writes(proj
 
 
 @pytest.mark.mount
+def test_a_verbose_command_makes_a_verbose_daemon_unless_it_says_otherwise(project: Project, mnt: Path) -> None:
+    for words, level in (["mnt"], "debug"), (["mnt", "-o", "log_level=error"], "error"):
+        assert project.process("-v", "mount", "media", *words).code == 0
+        (report,) = json.loads(project.process("status", "mnt", "--json").out)
+        assert report["options"]["log_level"] == level
+        assert project.process("unmount", "mnt").code == 0
+
+
+@pytest.mark.mount
 def test_a_relative_folder_is_where_the_command_was_given(project: Project, mnt: Path) -> None:
     (project.path / "sub").mkdir()
     words = '[MOUNT_OPTIONS]\nmedia = "spool=waiting"\n'
