@@ -299,7 +299,9 @@ def _listener(path: str) -> Callable[[str, Change], None]:
     try:
         found = import_string(path)
     except ImportError as error:
-        raise MountError(f"on_change={path} names nothing that can be called: {error.__cause__ or error}") from error
+        hint = "; what is installed is found, and what is in a folder of PYTHONPATH"
+        why = f"{error}{hint}" if isinstance(error, ModuleNotFoundError) else str(error.__cause__ or error)
+        raise MountError(f"on_change={path} names nothing that can be called: {why}") from error
     if not callable(found):
         raise MountError(f"on_change={path} names nothing that can be called: it is a {type(found).__name__}")
     listener: Callable[[str, Change], None] = found
