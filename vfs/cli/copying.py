@@ -10,6 +10,7 @@ from __future__ import annotations
 import os
 import secrets
 from collections.abc import Iterator, Sequence
+from contextlib import suppress
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, NamedTuple
 
@@ -197,7 +198,8 @@ class Copier:
         try:
             target.storage.rename(draft, target.name)
         except BaseException:
-            target.storage.unlink(draft)
+            with suppress(FileNotFoundError):  # where a rename is a copy, it may have failed at the very end
+                target.storage.unlink(draft)
             raise
 
     # ---- attributes --------------------------------------------------------------------------------------------------
