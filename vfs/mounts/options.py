@@ -173,6 +173,7 @@ def _dotted_path(text: str) -> str:
     return text
 
 
+_FOLDERS = ("cache_dir", "spool")
 _FLAGS = {
     "ro": ("ro", True),
     "rw": ("ro", False),
@@ -204,7 +205,6 @@ _VALUES: dict[str, Callable[[str], Any]] = {
     "log_level": _one_of(LOG_LEVELS, "not a log level"),
     "log_format": _one_of(LOG_FORMATS, "no format of a log"),
 }
-_FOLDERS = ("cache_dir", "spool")
 _IGNORED = re.compile(
     r"defaults|default_permissions|auto|noauto|(no)?user|users|_netdev|nofail|async|(no)?(rel)?atime|(no)?dev|(no)?suid|(no)?exec|x-.*|comment=.*"
 )
