@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import inspect
 import re
 from collections.abc import Iterator
 from pathlib import Path
@@ -12,6 +13,7 @@ import pytest
 
 from documents import ROOT, pages
 from newcomer import README
+from storage import OpenDALStorage
 from vfs.cli import cli
 from vfs.mounts.options import MountOptions
 
@@ -67,3 +69,31 @@ def test_each_option_of_a_mount_is_named() -> None:
     for text in (named, help_of_mount.epilog or ""):
         names = [field.name for field in dataclasses.fields(MountOptions)]
         assert [name for name in names if not re.search(rf"\b(no)?{name}\b", text)] == []
+
+
+def parts_of(package: str) -> set[str]:
+    """The packages of `package`, with a '/' at their end, and its modules."""
+    found = {f"{path.name}/" if path.is_dir() else path.name for path in (ROOT / package).iterdir()}
+    return {name for name in found if name.endswith((".py", "/")) and not name.startswith(("_", "."))}
+
+
+def test_each_part_of_vfs_has_a_word_in_its_readme() -> None:
+    text = (ROOT / "vfs/README.md").read_text(encoding="utf-8")
+    named = set(re.findall(r"(?<![\w/])\w+(?:/|\.py)", text))
+    assert parts_of("vfs") - named == set()
+
+
+def test_the_floors_are_those_that_there_are() -> None:
+    (floors,) = re.findall(r"```\nstorage/ .*?\n(vfs/ .*?)```", README, re.DOTALL)
+    named = set(re.findall(r"\b\w+/?", re.sub(r"\([^)]*\)", "", floors))) - {"vfs/", "and", "beside", "them"}
+    assert named == {name.removesuffix(".py") for name in parts_of("vfs")}
+
+
+def test_the_defaults_of_a_storage_are_what_the_readme_says() -> None:
+    defaults = {name: it.default for name, it in inspect.signature(OpenDALStorage.__init__).parameters.items()}
+    rows = re.findall(r"^\| ((?:`\w+`(?:, )?)+) \| (.*\(\d.*) \|$", README, re.MULTILINE)
+    told = {row: re.findall(r"\((\d+)( MiB)?\)", words) for row, words in rows}
+    assert {row: [int(number) << 20 * bool(unit) for number, unit in numbers] for row, numbers in told.items()} == {
+        row: [defaults[name] for name in re.findall(r"\w+", row)] for row in told
+    }
+    assert len(told) == 2

@@ -166,6 +166,12 @@ class Settings:
         """Where the value of a setting comes from, in words: "set in code", a file, a project, "Django's default"."""
         return self._look_up(name)[1]
 
+    def folder_of(self, name: str) -> Path | None:
+        """What relative paths in a setting are relative to: the folder of its file; None where no file defines it."""
+        if name in self._code:
+            return None
+        return next((file.path.parent for file in self._files().files if file.defines(name)), None)
+
     def left_out(self) -> tuple[str, ...]:
         """A sentence for each configuration file that is there and was not read, with the reason."""
         return self._files().left_out

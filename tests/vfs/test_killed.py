@@ -244,3 +244,33 @@ def test_a_spool_of_a_limited_size(serve: Serve) -> None:
         (server.mountpoint / "file").write_bytes(b"y" * ((1 << 20) + 1))
     os.unlink(server.mountpoint / "file")
     server.unmount()
+
+
+@pytest.mark.parametrize("alias", [("versioned",), ()], ids=["one", "all"])
+def test_recover_looks_where_the_settings_have_the_spool(serve: Serve, alias: tuple[str, ...], tmp_path: Path) -> None:
+    server = serve("versioned", f"write_back=3600,spool={tmp_path}/elsewhere")
+    (server.mountpoint / "file").write_bytes(b"content")
+    kill(server)
+    assert server.run("recover", *alias).stdout == "Nothing was left.\n"
+    with server.config.open("a") as config:
+        config.write(f'[MOUNT_OPTIONS]\nfiles = "ro"\nversioned = "spool={tmp_path}/elsewhere,write_back=600"\n')
+    assert server.run("recover", *alias).stdout == "stored      versioned:file\n"
+    assert (server.folder / "versioned" / "file").read_bytes() == b"content"
+
+
+def test_recover_refuses_what_is_not_there(serve: Serve, tmp_path: Path) -> None:
+    server = serve("versioned", "write_back=3600")
+    (server.mountpoint / "file").write_bytes(b"content")
+    kill(server)
+    typo = server.run("recover", "version", check=False)
+    assert (typo.returncode, typo.stdout) == (1, "")
+    assert "Did you mean 'versioned'?" in typo.stderr
+    nowhere = server.run("recover", "--spool", str(tmp_path / "nowhere"), check=False)
+    assert (nowhere.returncode, nowhere.stdout) == (2, "")
+    assert "nowhere' does not exist" in nowhere.stderr
+    server.config.write_text('[STORAGES.another]\nBACKEND = "storage.InMemoryStorage"\n')
+    gone = server.run("recover", "versioned", check=False)
+    assert (gone.returncode, gone.stdout) == (1, "")
+    assert "its configuration was another one then; its files are in " in gone.stderr
+    server.config.write_text(configuration(server.folder))
+    assert server.run("recover").stdout == "stored      versioned:file\n"

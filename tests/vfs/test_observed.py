@@ -210,7 +210,10 @@ def test_one_that_nobody_listens_to_does_not_look(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("path", "why"),
     [
-        ("no_such_module.told", "No module named"),
+        (
+            "no_such_module.told",
+            "No module named 'no_such_module'; what is installed is found, and what is in a folder of PYTHONPATH",
+        ),
         ("os.no_such_function", "has no attribute 'no_such_function'"),
         ("os.sep", "it is a str"),
     ],

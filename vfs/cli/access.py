@@ -36,6 +36,14 @@ def storage_of(alias: str, text: str = "") -> Storage:
         raise CommandError(f"{error} (in STORAGES[{alias!r}])") from error
 
 
+def require(alias: str) -> None:
+    """CommandError for an alias that is unknown, which says which there are."""
+    from storage import storages
+
+    if alias not in storages:
+        storage_of(alias)
+
+
 def is_in_memory(storage: Any) -> bool:
     """Whether its files are in the memory of the process that has it: ours, Django's, or a class derived from them."""
     return any(cls.__name__ == "InMemoryStorage" for cls in type(storage).__mro__)

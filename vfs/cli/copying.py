@@ -8,7 +8,9 @@ attributes of the directories. One failure never ends the rest: it is reported, 
 from __future__ import annotations
 
 import os
+import secrets
 from collections.abc import Iterator, Sequence
+from contextlib import suppress
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, NamedTuple
 
@@ -162,8 +164,8 @@ class Copier:
                 try:
                     self._copy_entry(item, crew)
                 except FileExistsError:
-                    if not self._manner.no_clobber:
-                        raise
+                    if self._manner.moving or not self._manner.no_clobber:
+                        raise  # what is only left out of a copy must not be taken for moved
                 else:
                     if self._manner.verbose:
                         output.line(item.shown)
@@ -184,19 +186,21 @@ class Copier:
 
     def _copy_special(self, item: Item) -> None:
         """Make a link, FIFO, socket or device like the source, in the place of what is there."""
-        source, target, entry = item.source, item.target, item.entry
+        target = item.target
         if not item.above:
             target.make_parents()
-        if not self._manner.no_clobber and target.find() is not None:
-            target.storage.unlink(target.name)
+        if self._manner.no_clobber or target.find() is None:
+            _make_special(item, target.name)
+            return
+        directory, slash, _ = target.name.rpartition("/")
+        draft = f"{directory}{slash}.vfs-{secrets.token_hex(8)}"
+        _make_special(item, draft)  # many storages can keep no such thing, and then what is there has to stay
         try:
-            if is_link(entry):
-                target.storage.symlink(source.link_target(entry) or "", target.name)
-            else:
-                target.storage.mknod(target.name, entry.kind.value | (entry.mode or 0o666) & ~umask(), entry.rdev)
-        except NotImplementedError as error:
-            hint = "; cp -L copies what links lead to" if is_link(entry) else ""
-            raise CommandError(f"it is no plain file, and the storage can keep no other ({error}){hint}") from error
+            target.storage.rename(draft, target.name)
+        except BaseException:
+            with suppress(FileNotFoundError):  # where a rename is a copy, it may have failed at the very end
+                target.storage.unlink(draft)
+            raise
 
     # ---- attributes --------------------------------------------------------------------------------------------------
 
@@ -237,3 +241,16 @@ def _dereferenced(item: Item) -> Item:
     if entry.is_dir and place.name in item.above:
         raise CommandError("the symbolic link leads to a directory that it is in")
     return item._replace(source=place, entry=entry._replace(name=item.entry.name))
+
+
+def _make_special(item: Item, name: str) -> None:
+    """Make what is like the source, and no plain file, under a free name of the target's storage."""
+    source, storage, entry = item.source, item.target.storage, item.entry
+    try:
+        if is_link(entry):
+            storage.symlink(source.link_target(entry) or "", name)
+        else:
+            storage.mknod(name, entry.kind.value | (entry.mode or 0o666) & ~umask(), entry.rdev)
+    except NotImplementedError as error:
+        hint = "; cp -L copies what links lead to" if is_link(entry) else ""
+        raise CommandError(f"it is no plain file, and the storage can keep no other ({error}){hint}") from error

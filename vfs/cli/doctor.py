@@ -39,7 +39,11 @@ Examples:
 )
 @click.argument("alias", metavar="[ALIAS]", required=False, type=AliasParam())
 @click.option(
-    "-o", "options", metavar="OPTIONS", multiple=True, help="Options of the mount that is meant, as of `vfs mount`."
+    "-o",
+    "options",
+    metavar="OPTIONS",
+    multiple=True,
+    help="Options of the mount that is meant, as of `vfs mount`; those of MOUNT_OPTIONS hold as well.",
 )
 @click.option("--json", "as_json", is_flag=True, help="Write a JSON object with all that was found.")
 def command(alias: str | None, options: tuple[str, ...], as_json: bool) -> int:
@@ -52,8 +56,9 @@ def command(alias: str | None, options: tuple[str, ...], as_json: bool) -> int:
     from vfs.doctor import Status, examine
     from vfs.doctor.operations import TRIALS
     from vfs.mounts.options import parse_options
+    from vfs.mounts.reloading import Said
 
-    parsed = parse_options(options)
+    parsed = parse_options(options) if alias is None else Said(alias, options).options()
     if alias is None:
         report = examine(None, parsed)
     else:

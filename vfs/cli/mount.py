@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 import click
 
 from vfs.cli import output
-from vfs.cli.errors import CONFIGURATION, CommandError, Failures, report
+from vfs.cli.errors import CONFIGURATION, CommandError, Failures, is_verbose, report
 from vfs.cli.names import escape
 from vfs.cli.targets import AliasParam, MountpointParam
 from vfs.mounts.options import LOG_FORMATS, ON_CONFLICT
@@ -49,7 +49,7 @@ Options of the mount (-o), separated by commas:
   xattr                  offer extended attributes
   threads, nothreads     serve requests in several threads, or in one
   nospin                 never wait awake for the next request
-  log_level=debug        what the daemon logs: info
+  log_level=debug        what the daemon logs: info, after vfs -v mount debug
 MOUNT_OPTIONS of the settings has the same for each mount of an alias. What fstab
 has besides (defaults, noauto, _netdev, ...) is ignored.
 
@@ -85,7 +85,9 @@ Examples:
     help="What speaks to the kernel: its own protocol (Linux), or libfuse 2. auto is the first where there is one.",
 )
 @click.option(
-    "--cache-dir", metavar="DIRECTORY", help="Keep what was read of a remote storage here, for the next mount too."
+    "--cache-dir",
+    metavar="DIRECTORY",
+    help="Keep what was read of a remote storage here, for the next mount too; with --all at DIRECTORY/ALIAS.",
 )
 @click.option(
     "--cache-size", metavar="SIZE", help="How much to keep there, such as 512M or 20G; 10G if nothing is said."
@@ -121,6 +123,8 @@ def command(
     """
     from vfs.mounts.reloading import Said
 
+    if is_verbose():
+        options = ("log_level=debug", *options)
     if folder is not None:
         if alias is not None or foreground:
             raise click.UsageError("--all takes a DIRECTORY alone, and stays in the background.")
@@ -149,14 +153,11 @@ def _serve(said: Said, mountpoint: Path, transport: str) -> int:
 
 def _mount(said: Said, mountpoint: Path, transport: str, foreground: bool = False) -> None:
     """Mount one, and say so."""
-    from storage import storages
+    from vfs.cli.access import require
     from vfs.mounts.daemon import start
 
     said.options()  # a mistake there is told first
-    if said.alias not in storages:
-        from vfs.cli.access import storage_of
-
-        storage_of(said.alias)  # says which there are
+    require(said.alias)
     record = start(said, mountpoint, transport, foreground)
     if not foreground:
         shown = escape(os.path.relpath(record.mountpoint) if not mountpoint.is_absolute() else record.mountpoint)
@@ -168,20 +169,23 @@ def _mount_all(folder: Path, options: tuple[str, ...], transport: str, named: di
     """Mount each alias at a folder of its name; those that are mounted there already stay."""
     from storage import settings, storages
     from vfs.mounts.mountpoint import absolute
+    from vfs.mounts.options import parse_options
     from vfs.mounts.records import find
     from vfs.mounts.reloading import Said
 
+    cache = parse_options(options, named).cache_dir
     if settings.explain("STORAGES") == "Django's default":
         raise CommandError("no storage is configured; `vfs --help` says where that is done")
     failures = Failures()
     for alias in storages.backends:
         with failures.catching(escape(alias)):
-            place = folder / _folder_name(alias)
+            name = _folder_name(alias)
+            place, its_cache = folder / name, os.path.join(cache, name) if cache else None
             record = find(absolute(place))
             if record is not None and record.alias == alias:
                 output.line(f"{escape(alias)} is mounted at {escape(str(place))} already (process {record.pid})")
             else:
-                _mount_in(place, Said(alias, options, named), transport)
+                _mount_in(place, Said(alias, options, {**named, "cache_dir": its_cache}), transport)
     return failures.exit_code
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 import click
@@ -12,7 +13,7 @@ from vfs.cli.names import escape, printable
 from vfs.cli.targets import AliasParam
 
 if TYPE_CHECKING:
-    from pathlib import Path
+    from collections.abc import Iterable
 
     from vfs.spool.recovery import Outcome
     from vfs.spool.spools import StorageSpools
@@ -30,30 +31,51 @@ Examples:
 """,
 )
 @click.argument("alias", metavar="[ALIAS]", required=False, type=AliasParam())
-@click.option("--spool", metavar="DIRECTORY", type=click.Path(), help="Where the mounts had their spools.")
+@click.option(
+    "--spool",
+    metavar="DIRECTORY",
+    type=click.Path(exists=True, file_okay=False, path_type=Path),
+    help="Where the mounts had their spools; by default also where MOUNT_OPTIONS has them.",
+)
 @click.option("--discard", is_flag=True, help="Delete what was being written and was never closed.")
-def command(alias: str | None, spool: str | None, discard: bool) -> int:
+def command(alias: str | None, spool: Path | None, discard: bool) -> int:
     """Store what mounts of ALIAS, or of any storage, have left in their spools when they were killed.
 
     The next mount of the storage does so by itself. A file is stored under its name only if the storage has what it was
     made from, else beside. What was never closed stays in the spool, and is named with its place there.
     """
-    from pathlib import Path
-
+    from vfs.cli.access import require
     from vfs.spool.spools import StorageSpools
 
-    failures, found = Failures(), False
-    for spools in StorageSpools.all(Path(spool) if spool is not None else None):
-        if spools.count() and alias in (None, spools.label):
-            found = True
-            with failures.catching(escape(spools.label)):
-                _recover(spools, Path(spool) if spool is not None else None, discard, failures)
+    failures, is_known, found = Failures(), False, False
+    for root in [spool] if spool is not None else _roots(alias):
+        for spools in StorageSpools.all(root):
+            if alias not in (None, spools.label):
+                continue
+            is_known = True
+            if spools.count():
+                found = True
+                with failures.catching(escape(spools.label)):
+                    _recover(spools, discard, failures)
+    if alias is not None and not is_known:
+        require(alias)
     if not found:
         output.line("Nothing was left.")
     return 1 if failures.count else 0
 
 
-def _recover(spools: StorageSpools, root: Path | None, discard: bool, failures: Failures) -> None:
+def _roots(alias: str | None) -> Iterable[Path]:
+    """Where the mounts of an alias, or of all, have their spools: where all do by default, and where settings say."""
+    from storage import settings
+    from vfs.mounts.reloading import Said
+    from vfs.spool.spools import default_root
+
+    aliases = settings.MOUNT_OPTIONS if alias is None else [alias]
+    said = (Said(each).options().spool for each in aliases)
+    return dict.fromkeys([default_root(), *(Path(folder) for folder in said if folder is not None)])
+
+
+def _recover(spools: StorageSpools, discard: bool, failures: Failures) -> None:
     from vfs.cli.access import storage_of
     from vfs.spool.recovery import recover
     from vfs.spool.spools import StorageSpools
@@ -62,7 +84,7 @@ def _recover(spools: StorageSpools, root: Path | None, discard: bool, failures: 
         raise CommandError(
             f"a program had mounted it that did not say how it was made; its files are in {spools.folder}"
         )
-    if StorageSpools.of(spools.label, root).folder != spools.folder:
+    if StorageSpools.of(spools.label, spools.folder.parent).folder != spools.folder:
         raise CommandError(f"its configuration was another one then; its files are in {spools.folder}")
     with progress.waiting(f"Storing what was left for {escape(spools.label)}"):
         outcome = recover(storage_of(spools.label), spools, discard=discard)

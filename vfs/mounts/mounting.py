@@ -28,6 +28,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from storage.backends import import_string
+from storage.exceptions import ImproperlyConfigured
 from vfs.cache import BlockCache, DiskCache
 from vfs.filesystem import FileSystem
 from vfs.guard import GuardedStorage, guarded, is_outage
@@ -96,6 +97,8 @@ class Mount:
         transport_class = load(transport)
         listener = _listener(self.options.on_change) if self.options.on_change else None
         self._spools = StorageSpools.of(storage_or_alias, Path(self.options.spool) if self.options.spool else None)
+        if not (self.options.ro or self.storage.in_place):
+            _prepare(self._spools)
         try:
             self.filesystem = _filesystem(self.storage, self.options, shared, self._spools)
         except FileNotFoundError as error:
@@ -296,11 +299,24 @@ def _listener(path: str) -> Callable[[str, Change], None]:
     try:
         found = import_string(path)
     except ImportError as error:
-        raise MountError(f"on_change={path} names nothing that can be called: {error.__cause__ or error}") from error
+        hint = "; what is installed is found, and what is in a folder of PYTHONPATH"
+        why = f"{error}{hint}" if isinstance(error, ModuleNotFoundError) else str(error.__cause__ or error)
+        raise MountError(f"on_change={path} names nothing that can be called: {why}") from error
     if not callable(found):
         raise MountError(f"on_change={path} names nothing that can be called: it is a {type(found).__name__}")
     listener: Callable[[str, Change], None] = found
     return listener
+
+
+def _prepare(spools: StorageSpools) -> None:
+    """See to it that the first writer finds a spool; ImproperlyConfigured."""
+    try:
+        spools.prepare()
+    except OSError as error:
+        raise ImproperlyConfigured(
+            f"the spool folder {error.filename!r} cannot be used: {error.strerror}; "
+            "choose another with the option spool=DIRECTORY, or mount with ro"
+        ) from error
 
 
 def _cache(storage: Storage, options: MountOptions, spools: StorageSpools) -> BlockCache:

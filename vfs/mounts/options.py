@@ -99,6 +99,11 @@ class MountOptions:
         return Believed(here, attributes - here, max(names - here, 0.0))
 
 
+_MOST_SECONDS = (1 << 31) - 1
+"""Of which there are 68 years, and which clocks, locks and the kernel can all count."""
+_MOST_BYTES = (1 << 63) - 1
+_MOST_IDENTITY = (1 << 32) - 2
+"""One more is -1, which stands for none."""
 _UNITS = {"": 1, "k": 1 << 10, "m": 1 << 20, "g": 1 << 30, "t": 1 << 40, "p": 1 << 50}
 
 
@@ -107,7 +112,10 @@ def parse_size(text: str) -> int:
     match = re.fullmatch(r"(\d+(?:\.\d+)?)\s*([kmgtp]?)(?:i?b)?", text.strip(), re.IGNORECASE)
     if match is None:
         raise OptionError(f"{text!r} is not a size: write bytes, or a number with K, M, G or T, such as 512M")
-    return int(float(match[1]) * _UNITS[match[2].lower()])
+    size = float(match[1]) * _UNITS[match[2].lower()]
+    if size > _MOST_BYTES:
+        raise OptionError(f"{text!r} is too much: a size is below 8192P")
+    return int(size)
 
 
 def _user(text: str) -> int:
@@ -124,6 +132,8 @@ def _group(text: str) -> int:
 
 def _identity(text: str, what: str, find: Callable[[str], int]) -> int:
     if text.isdecimal():
+        if float(text) > _MOST_IDENTITY:
+            raise OptionError(f"{text!r} is no number of a {what}: the last is {_MOST_IDENTITY}")
         return int(text)
     try:
         return find(text)
@@ -140,11 +150,9 @@ def _octal(text: str) -> int:
 def _seconds(text: str) -> float:
     if not re.fullmatch(r"\d+(\.\d+)?", text):
         raise OptionError(f"{text!r} is not a time: write seconds, such as 1 or 0.5")
+    if float(text) > _MOST_SECONDS:
+        raise OptionError(f"{text!r} is too long: there are at most {_MOST_SECONDS} seconds")
     return float(text)
-
-
-def _folder(text: str) -> str:
-    return os.path.abspath(os.path.expanduser(text))
 
 
 def _one_of(choices: tuple[str, ...], what: str) -> Callable[[str], str]:
@@ -165,6 +173,7 @@ def _dotted_path(text: str) -> str:
     return text
 
 
+_FOLDERS = ("cache_dir", "spool")
 _FLAGS = {
     "ro": ("ro", True),
     "rw": ("ro", False),
@@ -184,10 +193,10 @@ _VALUES: dict[str, Callable[[str], Any]] = {
     "entry_timeout": _seconds,
     "size": parse_size,
     "cache_memory": parse_size,
-    "cache_dir": _folder,
+    "cache_dir": os.path.expanduser,
     "cache_size": parse_size,
     "timeout": _seconds,
-    "spool": _folder,
+    "spool": os.path.expanduser,
     "spool_size": parse_size,
     "write_back": _seconds,
     "drain": _seconds,
@@ -202,10 +211,17 @@ _IGNORED = re.compile(
 """What mount(8) and fstab put among the options and what is not ours to do."""
 
 
-def parse_options(texts: Iterable[str], named: Mapping[str, str | None] | None = None) -> MountOptions:
+def parse_options(
+    texts: Iterable[str],
+    named: Mapping[str, str | None] | None = None,
+    *,
+    over: MountOptions | None = None,
+    folder: str = "",
+) -> MountOptions:
     """The options in `texts`, each a comma-separated list as after `-o`; later ones win. OptionError.
 
-    `named` are options with a value that were given by themselves; those that are None were not.
+    `named` are options with a value that were given by themselves; those that are None were not. What is not said is as
+    in `over`. Relative folders are in `folder`, by default the current one.
     """
     values: dict[str, Any] = {}
     for option in (part for text in texts for part in text.split(",") if part):
@@ -221,7 +237,8 @@ def parse_options(texts: Iterable[str], named: Mapping[str, str | None] | None =
         elif not _IGNORED.fullmatch(option):
             raise OptionError(_unknown(name))
     values |= {name: _value(name, value) for name, value in (named or {}).items() if value is not None}
-    return MountOptions(**values)
+    values |= {name: os.path.abspath(os.path.join(folder, values[name])) for name in _FOLDERS if name in values}
+    return dataclasses.replace(over or MountOptions(), **values)
 
 
 def _value(name: str, text: str) -> Any:

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import dataclasses
 import logging
+import os
 import threading
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
@@ -24,28 +25,37 @@ from vfs.watch.logs import LOG
 logger = logging.getLogger("vfs")
 
 
+def _current_folder() -> str:
+    try:
+        return os.getcwd()
+    except FileNotFoundError:  # removed under us; only a relative folder needs it
+        return ""
+
+
 @dataclass(frozen=True)
 class Said:
-    """Which alias a command mounts, and with which options."""
+    """Which alias a command mounts, with which options, and where: a daemon goes elsewhere."""
 
     alias: str
     texts: tuple[str, ...] = ()
     """As after -o."""
     named: Mapping[str, str | None] = field(default_factory=dict)
     """Those that were given by themselves; None where they were not."""
+    folder: str = field(default_factory=_current_folder)
+    """What its relative folders are relative to; those of a file's settings are in the folder of that file."""
 
     def options(self) -> MountOptions:
         """All that is said by now; OptionError for the command's words, ImproperlyConfigured for the settings."""
-        return parse_options([self._configured(), *self.texts], self.named)
+        return parse_options(self.texts, self.named, over=self._configured(), folder=self.folder)
 
-    def _configured(self) -> str:
+    def _configured(self) -> MountOptions:
+        name = "MOUNT_OPTIONS"
         try:
-            words: str = settings.MOUNT_OPTIONS.get(self.alias, "")
-            parse_options([words])
+            words = settings.MOUNT_OPTIONS.get(self.alias, "")
+            return parse_options([words], folder=str(settings.folder_of(name) or self.folder))
         except (OptionError, AttributeError) as error:
-            source = settings.explain("MOUNT_OPTIONS")
-            raise ImproperlyConfigured(f"{source}: MOUNT_OPTIONS[{self.alias!r}]: {error}") from error
-        return words
+            source = settings.explain(name)
+            raise ImproperlyConfigured(f"{source}: {name}[{self.alias!r}]: {error}") from error
 
 
 def _set_timeout(mount: Mount, options: MountOptions) -> bool:

@@ -10,6 +10,7 @@ without saying how (`vfs.mounted(object)`) has no digest; what is pending for su
 
 from __future__ import annotations
 
+import errno
 import hashlib
 import json
 import os
@@ -65,6 +66,15 @@ class StorageSpools:
     def new(self, limit: int | None = None) -> Spool:
         """A spool for one more mount, of up to `limit` bytes."""
         return _DescribedSpool(self, limit)
+
+    def prepare(self) -> None:
+        """Make the folder that all spools are in, unless it is there; OSError where nothing could be spooled in it."""
+        root = self.folder.parent
+        root.mkdir(mode=0o700, parents=True, exist_ok=True)
+        if not os.access(root, os.W_OK | os.X_OK):
+            raise PermissionError(errno.EACCES, "this user cannot write there", str(root))
+        if self.folder.exists():
+            make_private(self.folder)
 
     def left(self, room: Room | None = None) -> list[Spool]:
         """The spools that nobody uses any more, which from now on this process does; oldest first."""

@@ -128,8 +128,11 @@ class TestSources:
         user.write_text('MEDIA_URL = "/etc/"\n[STORAGES.other]\nBACKEND = "x"')
         assert own.STORAGES == {"media": {"BACKEND": "storage.InMemoryStorage"}}
         assert own.explain("STORAGES") == str(bare_machine / "here/vfs.toml")
+        assert own.folder_of("STORAGES") == bare_machine / "here"
         assert own.MEDIA_URL == "/etc/"
         assert own.explain("MEDIA_URL") == str(user)
+        assert own.folder_of("MEDIA_URL") == user.parent
+        assert own.folder_of("USE_TZ") is None
         assert own.explain("USE_TZ") == "Django's default"
 
     def test_are_read_once(self, own: Settings) -> None:

@@ -10,7 +10,7 @@ from datetime import datetime
 from pathlib import Path
 from typing import Any, ClassVar
 
-from storage import File, FileSystemStorage
+from storage import Entry, File, FileSystemStorage
 
 
 class Bucket:
@@ -57,6 +57,16 @@ class Bucket:
 
     def url(self, name: str) -> str:
         return f"https://bucket.example/{name}"
+
+
+class Folding(FileSystemStorage):
+    """A folder as macOS and Windows have them: two names that differ by case alone are one."""
+
+    def replace(self, name: str, content: Any, **conditions: Any) -> Entry:
+        return super().replace(name.lower(), content, **conditions)
+
+    def set_attributes(self, name: str, **attributes: Any) -> None:
+        super().set_attributes(name.lower(), **attributes)
 
 
 class Waiting(FileSystemStorage):

@@ -74,9 +74,9 @@ class Project:
     def start(self, *args: str, **options: object) -> subprocess.Popen[str]:
         """Begin `vfs ARGS` in a process of its own."""
         command = [sys.executable, "-m", "vfs", *args]
-        pipes = {"stdin": subprocess.DEVNULL, "stdout": subprocess.PIPE, "stderr": subprocess.PIPE, **options}
+        pipes = {"stdin": subprocess.DEVNULL, "stdout": subprocess.PIPE, "stderr": subprocess.PIPE}
         environment = self.environment()
-        return subprocess.Popen(command, cwd=self.path, env=environment, text=True, **pipes)  # type: ignore[call-overload,no-any-return]
+        return subprocess.Popen(command, **{**pipes, "cwd": self.path, **options}, env=environment, text=True)  # type: ignore[call-overload,no-any-return]
 
     @contextmanager
     def mounted(self, alias: str) -> Iterator[Path]:

@@ -258,6 +258,27 @@ def test_a_bucket_has_neither_links_nor_empty_directories(vfs: Vfs, project: Pro
     }
 
 
+@pytest.mark.parametrize("command", [["cp", "-r"], ["mv"]])
+def test_what_a_storage_cannot_keep_takes_the_place_of_nothing(
+    vfs: Vfs, project: Project, source: Path, command: list[str]
+) -> None:
+    os.mkfifo(source / "fifo")
+    (project.bucket / "link").write_text("old")
+    (project.bucket / "fifo").write_text("old too")
+    code, _, err = vfs(*command, "src/link", "src/fifo", "bucket:")
+    assert code == 1
+    assert err.count("it is no plain file, and the storage can keep no other") == 2
+    assert project.tree(project.bucket) == {"link": "old", "fifo": "old too"}
+    assert (source / "link").is_symlink()
+    assert (source / "fifo").is_fifo()
+
+
+def test_a_link_never_takes_the_place_of_a_directory(vfs: Vfs, project: Project, source: Path) -> None:
+    (project.media / "src" / "link").mkdir(parents=True)
+    assert vfs("cp", "-r", "src", "media:") == (1, "", "vfs: src/link -> media:src/link: Is a directory\n")
+    assert project.tree(project.media / "src") == {**{name: TREE[name] for name in TREE if name != "link"}, "link/": ""}
+
+
 def test_a_bucket_is_copied_several_files_at_once(vfs: Vfs, project: Project, monkeypatch: pytest.MonkeyPatch) -> None:
     from cli_backends import Bucket
 

@@ -69,6 +69,18 @@ def test_a_failure_is_exit_code_1(vfs: Vfs, args: list[str], words: str) -> None
     assert [line for line in result.out.splitlines() if line.startswith("failure") and words in line]
 
 
+@pytest.mark.mount
+def test_the_options_of_the_settings_are_those_of_the_mount(project: Project) -> None:
+    with (project.path / "vfs.toml").open("a") as file:
+        file.write('[MOUNT_OPTIONS]\nmedia = "ro,spool=waiting"\nbucket = "spool=vfs.toml"\n')
+    result = project.process("doctor", "media")
+    assert (result.code, result.err) == (0, "")
+    assert f"{project.path}/waiting will be made" in result.out
+    assert "operation" not in result.out, "with ro nothing is stored"
+    assert "\noperation " in project.process("doctor", "media", "-o", "rw").out
+    assert "vfs.toml is not a directory" in project.process("doctor", "bucket").out
+
+
 def test_wrong_options_are_refused(vfs: Vfs) -> None:
     result = vfs("doctor", "-o", "cache_dri=x")
     assert result.code == 1

@@ -183,6 +183,11 @@ def test_a_dead_mount_is_told_and_cleaned(project: Project, mnt: Path) -> None:
         (["memory", "mnt", "-o", "roo"], "did you mean 'ro'"),
         (["memory", "mnt", "-o", "size=big"], "'big' is not a size"),
         (["broken", "mnt"], "no_such_package"),
+        (
+            ["bucket", "mnt", "-o", "spool=vfs.toml/x"],
+            "vfs.toml/x' cannot be used: Not a directory; choose another with",
+        ),
+        (["bucket", "mnt", "--spool", "vfs.toml"], "vfs.toml' cannot be used: File exists; choose another with"),
         (["medai", "mnt"], "Did you mean 'media'?"),
     ],
 )
@@ -194,6 +199,63 @@ def test_a_mount_that_cannot_be_made(project: Project, mnt: Path, args: list[str
     assert words in err
     assert err.count("\n") == 1
     assert mounted_at(mnt) is None
+
+
+@pytest.mark.mount
+def test_the_most_that_may_be_said_is_mounted(project: Project, mnt: Path) -> None:
+    identity, seconds, size = (1 << 32) - 2, (1 << 31) - 1, "8191P"
+    words = (
+        f"uid={identity},gid={identity},attr_timeout={seconds},timeout={seconds},drain={seconds},write_back={seconds}"
+    )
+    sizes = f"size={size},spool_size={size},cache_memory={size},cache_size={size},cache_dir=read"
+    assert project.process("mount", "bucket", "mnt", "-o", words, "-o", sizes).code == 0
+    assert mnt.stat().st_uid == mnt.stat().st_gid == identity
+    assert os.statvfs(mnt).f_blocks * os.statvfs(mnt).f_frsize == 8191 << 50
+    (mnt / "file").write_text("x")
+    assert (mnt / "file").read_text() == "x"
+    assert project.process("unmount", "mnt") == (0, "", "")
+    assert (project.bucket / "file").read_text() == "x"
+
+
+@pytest.mark.mount
+@pytest.mark.parametrize("args", [["bucket", "mnt", "-o", "ro"], ["media", "mnt"]], ids=["read-only", "in place"])
+def test_a_mount_that_spools_nothing_needs_no_spool(project: Project, mnt: Path, args: list[str]) -> None:
+    assert project.process("mount", *args, "--spool", "vfs.toml/x").code == 0
+
+
+@pytest.mark.mount
+def test_a_spool_that_others_may_look_into_is_refused_before_anybody_writes(project: Project, mnt: Path) -> None:
+    mount = ["mount", "bucket", "mnt", "--spool", "waiting"]
+    assert project.process(*mount).code == 0
+    assert list((project.path / "waiting").iterdir()) == [], "it is made, and nothing in it before it is needed"
+    (mnt / "file").write_text("x")
+    assert project.process("unmount", "mnt").code == 0
+    (folder,) = (project.path / "waiting").iterdir()
+    folder.chmod(0o755)
+    refused = project.process(*mount)
+    assert refused.code == 1
+    assert f"{str(folder)!r} cannot be used: it must belong to you alone (mode 0700)" in refused.err
+
+
+@pytest.mark.mount
+def test_a_verbose_command_makes_a_verbose_daemon_unless_it_says_otherwise(project: Project, mnt: Path) -> None:
+    for words, level in (["mnt"], "debug"), (["mnt", "-o", "log_level=error"], "error"):
+        assert project.process("-v", "mount", "media", *words).code == 0
+        (report,) = json.loads(project.process("status", "mnt", "--json").out)
+        assert report["options"]["log_level"] == level
+        assert project.process("unmount", "mnt").code == 0
+
+
+@pytest.mark.mount
+def test_a_relative_folder_is_where_the_command_was_given(project: Project, mnt: Path) -> None:
+    (project.path / "sub").mkdir()
+    words = '[MOUNT_OPTIONS]\nmedia = "spool=waiting"\n'
+    (project.path / "vfs.toml").write_text((project.path / "vfs.toml").read_text() + words)
+    mount = ["--config", "../vfs.toml", "mount", "media", "../mnt", "-o", "cache_dir=read"]
+    assert project.process(*mount, cwd=project.path / "sub").code == 0
+    assert project.process("reload", "mnt") == (0, "Nothing has changed.\n", "")
+    (report,) = json.loads(project.process("status", "mnt", "--json").out)
+    assert report["options"] == {"spool": f"{project.path}/waiting", "cache_dir": f"{project.path}/sub/read"}
 
 
 def test_what_is_not_mounted(project: Project) -> None:

@@ -71,6 +71,29 @@ def test_all_are_unmounted_the_dead_ones_too(project: Project, folder: Path) -> 
     assert project.process("unmount", "--all", ".").out == f"{elsewhere.resolve()} is unmounted\n"
 
 
+@pytest.mark.parametrize("words", [("--cache-dir", "cache"), ("-o", "cache_dir=cache")], ids=["named", "option"])
+def test_each_has_a_cache_of_its_own(project: Project, folder: Path, words: tuple[str, ...]) -> None:
+    with (project.path / "vfs.toml").open("w") as file:
+        for name in ("one", "two"):
+            (project.bucket / name).mkdir()
+            location = f'OPTIONS = {{ location = "{project.bucket}/{name}" }}'
+            file.write(f'[STORAGES.{name}]\nBACKEND = "cli_backends.Bucket"\n{location}\n')
+    result = project.process("mount", "--all", "all", *words)
+    assert (result.code, result.err) == (0, "")
+    found = mounted(folder)
+    assert {name: record.options["cache_dir"] for name, record in found.items()} == {
+        name: f"{project.path}/cache/{name}" for name in ("one", "two")
+    }
+    assert sorted(os.listdir(project.path / "cache")) == ["one", "two"]
+
+
+def test_a_mistake_in_the_options_is_told_once(project: Project, folder: Path) -> None:
+    result = project.process("mount", "--all", "all", "-o", "umaks=022")
+    assert (result.code, result.out) == (1, "")
+    assert result.err.startswith("vfs: unknown mount option 'umaks': did you mean 'umask'?")
+    assert result.err.count("\n") == 1
+
+
 def test_one_that_is_busy_does_not_keep_the_others(project: Project, folder: Path) -> None:
     project.process("mount", "--all", "all")
     with (folder / "media/file").open("w"):

@@ -83,6 +83,20 @@ def test_mv_no_clobber(vfs: Vfs, project: Project) -> None:
     assert (project.media / "b").read_text() == "two"
 
 
+def test_mv_no_clobber_keeps_the_source_of_what_it_leaves_out(project: Project) -> None:
+    with (project.path / "vfs.toml").open("a") as file:
+        file.write('[STORAGES.folding]\nBACKEND = "cli_backends.Folding"\nOPTIONS = {location = "archive"}\n')
+    (project.media / "d").mkdir()
+    (project.media / "d" / "name").write_text("one")
+    (project.media / "d" / "NAME").write_text("two")
+    code, _, err = project.process("mv", "-n", "media:d", "folding:")
+    assert code == 1
+    assert "File exists" in err
+    assert err.endswith("vfs: media:d -> folding:d: it stays where it is, because not all of it could be copied\n")
+    assert project.tree(project.media / "d") == {"name": "one", "NAME": "two"}
+    assert list(project.tree(project.archive / "d")) == ["name"]
+
+
 @pytest.mark.parametrize(
     ("args", "words"),
     [

@@ -22,6 +22,8 @@ from vfs.mounts.options import MountOptions, OptionError, describe, parse_option
         ("uid=12,gid=13,umask=027", MountOptions(uid=12, gid=13, umask=0o27)),
         ("umask=0", MountOptions(umask=0)),
         ("attr_timeout=0.5,entry_timeout=0", MountOptions(attr_timeout=0.5, entry_timeout=0.0)),
+        ("gid=4294967294,drain=2147483647", MountOptions(gid=4294967294, drain=2147483647.0)),
+        ("spool_size=8191P", MountOptions(spool_size=8191 << 50)),
         ("size=1G,", MountOptions(size=1 << 30)),
         ("log_format=json", MountOptions(log_format="json")),
         ("on_change=reports.changes.told", MountOptions(on_change="reports.changes.told")),
@@ -34,6 +36,11 @@ def test_a_list_of_options(text: str, options: MountOptions) -> None:
 
 def test_later_lists_win() -> None:
     assert parse_options(["ro,uid=1", "uid=2", "rw"]) == MountOptions(uid=2)
+
+
+def test_what_is_not_said_is_as_before() -> None:
+    before = MountOptions(ro=True, uid=1, spool="/here")
+    assert parse_options(["rw", "gid=2"], over=before) == MountOptions(uid=1, gid=2, spool="/here")
 
 
 def test_users_and_groups_by_name() -> None:
@@ -58,6 +65,12 @@ def test_users_and_groups_by_name() -> None:
         ("attr_timeout=-1", "'-1' is not a time"),
         ("attr_timeout=nan", "'nan' is not a time"),
         ("size=much", "'much' is not a size"),
+        ("uid=4294967295", "'4294967295' is no number of a user: the last is 4294967294"),
+        (f"gid={'9' * 400}", "is no number of a group"),
+        ("drain=2147483648", "'2147483648' is too long: there are at most 2147483647 seconds"),
+        (f"entry_timeout={'9' * 400}", "is too long"),
+        ("size=8192P", "'8192P' is too much: a size is below 8192P"),
+        (f"cache_size={'9' * 400}", "is too much"),
         ("on_change=told", "'told' is not the path of a function: write it with dots"),
         ("on_change=a.b:c", "'a.b:c' is not the path of a function"),
         ("log_format=xml", "'xml' is no format of a log: valid are text and json"),

@@ -14,7 +14,7 @@ from backends import ObjectStorage
 from places import Server, above_transports
 
 import vfs
-from storage import ContentFile, override_settings
+from storage import ContentFile, override_settings, settings
 from storage.conf.configfile import ConfigFile
 from storage.exceptions import ImproperlyConfigured
 from vfs.cache import BlockCache, DiskCache
@@ -32,6 +32,24 @@ def test_the_command_is_stronger_than_the_settings() -> None:
         said = Said("photos", ("timeout=3",), {"write_back": "4", "spool_size": None})
         assert said.options() == MountOptions(timeout=3.0, drain=2.0, umask=0o77, write_back=4.0)
         assert Said("media").options() == MountOptions()
+
+
+def test_relative_folders_stay_where_they_were_said(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    here, etc = tmp_path / "here", tmp_path / "etc"
+    here.mkdir()
+    etc.mkdir()
+    (etc / "vfs.toml").write_text('[MOUNT_OPTIONS]\nphotos = "spool=waiting,cache_dir=../pieces,ro"\n')
+    settings.configure(config=etc / "vfs.toml")
+    monkeypatch.chdir(here)
+    try:
+        said = Said("photos", ("rw",), {"cache_dir": "read"})
+        monkeypatch.chdir("/")
+        assert said.options() == MountOptions(spool=str(etc / "waiting"), cache_dir=str(here / "read"))
+        assert Said("photos").options().cache_dir == str(tmp_path / "pieces")
+        with override_settings(MOUNT_OPTIONS={"photos": "spool=waiting"}):
+            assert said.options().spool == str(here / "waiting"), "set in code, no file says where"
+    finally:
+        settings.configure()
 
 
 @pytest.mark.parametrize("words", ["colour=red", "timeout=soon", 5, ["ro"]])
