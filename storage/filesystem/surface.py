@@ -16,10 +16,11 @@ from typing import Any
 from storage.api import Content
 from storage.base import RENAME_EXCHANGE, Condition, Storage
 from storage.copying import copy_content
+from storage.drafts import is_draft
 from storage.entry import Entry, Usage
 from storage.exceptions import VersionMismatchError, os_error
 from storage.files import File
-from storage.filesystem.atomic import Draft, is_hidden, replacing, sweep
+from storage.filesystem.atomic import Draft, replacing, sweep
 from storage.filesystem.beneath import Beneath, Place
 from storage.filesystem.file import LocalFile, Opener
 from storage.filesystem.saving import (
@@ -294,7 +295,7 @@ class _Directory:
 def _entries(directory: _Directory) -> Iterator[Entry]:
     with os.scandir(directory.fd) as found:
         for entry in found:
-            if is_hidden(entry.name):
+            if is_draft(entry.name):
                 continue
             try:
                 st = entry.stat(follow_symlinks=False)

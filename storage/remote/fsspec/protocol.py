@@ -20,9 +20,9 @@ import threading
 from collections.abc import Collection, Iterator
 from typing import Any, NamedTuple
 
+from storage.drafts import draft_beside
 from storage.entry import Entry
 from storage.exceptions import VersionMismatchError, os_error
-from storage.remote.drafts import draft_beside
 from storage.remote.fsspec.entries import Info, entry_of
 from storage.remote.fsspec.errors import translating
 

@@ -10,11 +10,11 @@ from typing import Any
 from urllib.parse import quote, urljoin, urlsplit
 
 from storage.base import Condition as Bound, Storage
+from storage.drafts import is_draft, refuse_drafts
 from storage.entry import Entry, Kind
 from storage.exceptions import SuspiciousFileOperation, os_error
 from storage.files import File
 from storage.names import checked_name, split_name
-from storage.remote.drafts import is_draft
 from storage.remote.fsspec.client import Client
 from storage.remote.fsspec.entries import entries_of, entry_of
 from storage.remote.fsspec.known import protocol_of
@@ -76,6 +76,11 @@ class FsspecStorage(Storage):
     def name_forbidden(self) -> str:
         """The characters, besides '/' and NUL, that no name may have on this protocol."""
         return self._protocol.forbidden
+
+    def check_name(self, name: str) -> None:
+        """As in the base class; names of what is being stored are refused as well."""
+        super().check_name(name)
+        refuse_drafts(name)
 
     def does_itself(self, operation: str) -> bool:
         """As the class has it; the protocol says whether it copies."""
@@ -266,7 +271,7 @@ class FsspecStorage(Storage):
 
     def _path(self, name: str) -> str:
         """The protocol's path of a plain name; SuspiciousFileOperation for one that it cannot hold."""
-        checked_name(name, allow_root=True)
+        refuse_drafts(checked_name(name, allow_root=True))
         if not self._protocol.forbidden or set(self._protocol.forbidden).isdisjoint(name):
             return "/".join(filter(None, (self._root.rstrip("/"), name))) if self._root != "/" else f"/{name}"
         raise SuspiciousFileOperation(f"{name!r} has a character that the protocol {self._name} cannot hold in a name")

@@ -13,8 +13,9 @@ from pathlib import Path
 
 import pytest
 
+from storage.drafts import is_draft
 from storage.filesystem import atomic
-from storage.filesystem.atomic import Draft, is_hidden, move_to_free_name, replacing, sweep, sweep_once
+from storage.filesystem.atomic import Draft, move_to_free_name, replacing, sweep, sweep_once
 
 _MAKE_AND_WAIT = """
 import os, sys
@@ -50,7 +51,7 @@ class TestDraft:
     def test_appears_when_it_is_published(self, directory: int, tmp_path: Path) -> None:
         with Draft(directory) as draft:
             os.write(draft.fd, b"whole")
-            assert not [name for name in names(tmp_path) if not is_hidden(name)]
+            assert not [name for name in names(tmp_path) if not is_draft(name)]
             draft.publish(directory, "file", overwrite=False)
         assert names(tmp_path) == ["file"]
         assert (tmp_path / "file").read_bytes() == b"whole"
@@ -128,7 +129,7 @@ def test_what_a_killed_process_left_is_swept(directory: int, tmp_path: Path) -> 
     with subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True) as process:
         assert process.stdout is not None
         assert process.stdout.readline() == "made\n"
-        assert [is_hidden(name) for name in names(tmp_path)] == [True]
+        assert [is_draft(name) for name in names(tmp_path)] == [True]
         assert sweep(directory) == 0
         process.send_signal(signal.SIGKILL)
         process.wait()
@@ -140,7 +141,7 @@ def test_only_what_is_a_draft_is_swept(directory: int, tmp_path: Path) -> None:
     hidden = ".storage-0123456789abcdef.draft"
     for other in (".storage-0123456789abcdef.draft2", ".storage-0123456789ABCDEF.draft", ".storage-.draft", "x"):
         (tmp_path / other).touch()
-        assert not is_hidden(other)
+        assert not is_draft(other)
     (tmp_path / hidden).mkdir()
     assert sweep(directory) == 0
     (tmp_path / hidden).rmdir()

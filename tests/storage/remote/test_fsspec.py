@@ -132,6 +132,13 @@ class TestOnTheWire:
         monkeypatch.setenv("AWS_MAX_ATTEMPTS", "1")  # else the client waits longer each time
         on_the_wire.assert_an_outage_is_no_absence(fsspec_storage(place.kind, place.space.at(free_port())))
 
+    @each(FSSPEC, "ssh", "paramiko", "ftp", "webdav", "smb")
+    def test_no_file_is_taken_for_a_draft(self, place: Place) -> None:
+        on_the_wire.assert_no_file_is_taken_for_a_draft(place.storage)
+
+    def test_no_local_file_is_taken_for_a_draft(self, tmp_path: Path) -> None:
+        on_the_wire.assert_no_file_is_taken_for_a_draft(FsspecStorage("file", str(tmp_path)))
+
     @each(FSSPEC, "s3", "gcs", "azure")
     def test_a_container_that_is_missing_is_no_empty_directory(self, place: Place) -> None:
         protocol, options, _ = place.space.fsspec
