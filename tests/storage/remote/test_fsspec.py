@@ -132,6 +132,31 @@ class TestOnTheWire:
         monkeypatch.setenv("AWS_MAX_ATTEMPTS", "1")  # else the client waits longer each time
         on_the_wire.assert_an_outage_is_no_absence(fsspec_storage(place.kind, place.space.at(free_port())))
 
+    @each(FSSPEC, "s3", "azure")
+    def test_a_name_that_would_be_cut_off_is_refused(self, place: Place, caplog: pytest.LogCaptureFixture) -> None:
+        """As `report`, of which it would be taken for a version."""
+        cut = "report?versionId=1" if place.kind == "s3" else "report?versionid=1"
+        for name in ("report", cut, f"{cut}/below", "what?version=1"):
+            place.space.put(name, name.encode())
+        with caplog.at_level(logging.WARNING):
+            assert sorted(entry.name for entry in place.storage.scandir()) == ["report", "what?version=1"]
+        assert [record.message.partition(" in the ")[2] for record in caplog.records] == [
+            f"listing of {place.storage._root!r} cannot be named as a file, and is left out"
+        ] * 2
+        for operation in (
+            place.storage.check_name,
+            place.storage.stat,
+            place.storage.open,
+            place.storage.unlink,
+            lambda name: place.storage.save(name, content(b"x")),
+            lambda name: place.storage.replace(name, content(b"x")),
+            lambda name: place.storage.copy("what?version=1", name),
+        ):
+            for name in (cut, f"{cut}/below"):
+                with pytest.raises(SuspiciousFileOperation):
+                    operation(name)
+        assert place.space.get("report") == b"report"
+
     @each(FSSPEC, "ssh", "paramiko", "ftp", "webdav", "smb")
     def test_no_file_is_taken_for_a_draft(self, place: Place) -> None:
         on_the_wire.assert_no_file_is_taken_for_a_draft(place.storage)
