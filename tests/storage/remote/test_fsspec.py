@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import io
 import logging
 import os
@@ -10,7 +11,7 @@ import sys
 import threading
 import uuid
 import zipfile
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any, ClassVar
 
@@ -47,6 +48,7 @@ LISTING = {
 READ = {"s3": ["GET"], "gcs": ["GET"], "azure": ["GET", "HEAD"], "webdav": ["GET"]}
 """Azure's filesystem cannot ask for a version, so that it is looked at afterwards."""
 SESSIONS = ["ssh", "paramiko", "ftp"]
+SOON = 10.0
 
 
 @pytest.fixture
@@ -215,6 +217,47 @@ class TestConnections:
         assert list(place.storage.scandir("d")) == []
         place.storage.rmdir("d")
         assert not place.storage.exists("d")
+
+
+@each(FSSPEC, "paramiko", "ftp")
+def test_a_connection_that_fails_keeps_others_from_being_made_for_a_minute(
+    place: Place, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    place.space.put("f", b"content")
+    now = [1000.0]
+    monkeypatch.setattr("storage.remote.fsspec.client.monotonic", lambda: now[0])
+    storage, client, failed = place.storage, place.storage._client, threading.Event()
+
+    def refused(options: dict[str, Any]) -> None:
+        failed.set()
+        raise ConnectionError(errno.ECONNREFUSED, "a short outage")
+
+    def in_background(work: Callable[[], object]) -> threading.Thread:
+        thread = threading.Thread(target=work, daemon=True)
+        thread.start()
+        return thread
+
+    def another(filesystem: Any) -> threading.Thread:
+        with monkeypatch.context() as broken:
+            broken.setattr(storage._protocol, "connect", refused)
+            thread = in_background(lambda: sizes.append(storage.stat("f").size))
+            assert failed.wait(SOON)
+        return thread
+
+    sizes: list[int] = []
+    client.call("f", another).join(SOON)
+    assert sizes == [7], "it has waited for its turn"
+    two: list[bool] = []
+    now[0] += 59.0
+    waiting = client.call("f", lambda _: in_background(lambda: storage.stat("f")))
+    waiting.join(SOON)
+    assert len(client._idle) == 1
+    now[0] += 1.0
+    side_by_side = in_background(
+        lambda: two.append(client.call("f", lambda one: client.call("f", lambda other: one is not other)))
+    )
+    side_by_side.join(SOON)
+    assert two == [True]
 
 
 def break_connection(kind: str, filesystem: Any) -> None:
