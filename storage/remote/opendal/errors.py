@@ -26,8 +26,7 @@ from storage.exceptions import (
     VersionMismatchError,
     os_error,
 )
-from storage.remote.opendal.options import secrets_of
-from storage.remote.secrets import without_secrets
+from storage.remote.secrets import secrets_in, without_secrets
 
 _KIND = re.compile(r"(\w+) \((?:temporary|permanent|persistent)\)")
 _STATUS = re.compile(r"Parts \{ (status: \d{3})")
@@ -79,7 +78,7 @@ class Errors:
     def __init__(self, scheme: str, options: Mapping[str, str]) -> None:
         """For the service `scheme` with OpenDAL's `options`."""
         self._scheme = scheme
-        self._secrets = secrets_of(options)
+        self._secrets = secrets_in(options)
         place = next((options[option] for option in _CONTAINERS if options.get(option)), "")
         endpoint = without_secrets(options.get("endpoint", ""), self._secrets)
         self._container = f" {place!r}" if place else ""
