@@ -9,9 +9,11 @@ from typing import Any
 
 _SECRETS_IN_TEXT = re.compile(
     r"(?P<before>\b(?:X-Amz-(?:Signature|Credential|Security-Token)|X-Goog-(?:Signature|Credential)|Signature|sig"
-    r"|access_token|token|password)=)[^&\s\"']+|(?<=://)[^/@\s\"']+(?=@)",
+    r"|access_token|token|password)=)[^&\s\"']+"
+    r"|(?<=://)(?:[^/@:\[\s\"']*:(?!\d*(?:[/?#\s\"']|$))[^\s\"']*|[^/\s\"']+)(?=@)",
     re.IGNORECASE,
 )
+"""Of an address, what is before its last "@" unless a port is before that: a password may have "@" and "/" in it."""
 _SECRET = re.compile(
     r"secret|passw|passphrase|pwd|token|credential|connection_?string|delegation|authorization"
     r"|(access|account|api|private)_?key|(^|[_-])(keys?|sas|auth|pass)([_-]|$)",

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from storage.remote.secrets import secrets_in
+from storage.remote.secrets import secrets_in, without_secrets
 
 
 @pytest.mark.parametrize(
@@ -28,3 +28,21 @@ def test_the_options_that_are_secrets(name: str) -> None:
 @pytest.mark.parametrize("name", ["bypass", "monkey", "passive", "author", "skip_signature", "endpoint", "keyboard"])
 def test_the_options_that_are_none(name: str) -> None:
     assert secrets_in({name: "shown", "key": "", "token": True}) == frozenset()
+
+
+@pytest.mark.parametrize(
+    ("address", "shown"),
+    [
+        ("https://user:p@ss@host/x", "https://...@host/x"),
+        ("sftp://bob:pa/ss@host/x", "sftp://...@host/x"),
+        ("sftp://bob:p@s/s@host:22/x", "sftp://...@host:22/x"),
+        ("sftp://bob:123@host", "sftp://...@host"),
+        ("sftp://:pass@host", "sftp://...@host"),
+        ("https://to@ken@host", "https://...@host"),
+        ("s3://bucket:80/a@b http://host/@scope/name", "s3://bucket:80/a@b http://host/@scope/name"),
+        ("http://[::1]:80/a@b, to me@home", "http://[::1]:80/a@b, to me@home"),
+        ("'http://host:', me@home", "'http://host:', me@home"),
+    ],
+)
+def test_passwords_are_taken_out_of_addresses(address: str, shown: str) -> None:
+    assert without_secrets(f"GET {address} failed") == f"GET {shown} failed"
