@@ -16,6 +16,7 @@ import fcntl
 import functools
 import os
 import stat
+import time
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from types import TracebackType
@@ -29,6 +30,10 @@ _NO_TMPFILE = frozenset({errno.EOPNOTSUPP, errno.EISDIR, errno.EINVAL, errno.ENO
 _NO_LINK = frozenset({errno.EPERM, errno.EOPNOTSUPP, errno.ENOTSUP, errno.ENOSYS, errno.EMLINK})
 _RENAME_NOREPLACE = 1
 _SWEPT_MAX = 10_000
+_LOCK_SECONDS = 3.0
+"""After which a lock on a directory is taken for that of another program."""
+_LOCK_PAUSE = 0.002
+"""Seconds between two tries to get it: only flock() itself tells of its end, and that waits without limit."""
 
 _swept: set[tuple[int, int]] = set()
 
@@ -141,9 +146,14 @@ def _move_to_reserved_name(src_fd: int | None, src: str, dst_fd: int | None, dst
 
 
 @contextmanager
-def replacing(directory: int) -> Iterator[None]:
-    """Keep others who use this from replacing an entry of the directory: for a check and a rename that are one step."""
-    _lock(directory, fcntl.LOCK_EX)
+def replacing(directory: int, needed_for: str | None = None) -> Iterator[None]:
+    """Keep others who use this from replacing an entry of the directory: for a check and a rename that are one step.
+
+    They keep it for less than a second; but whoever may read a directory can keep a lock on it, as `flock DIR rsync`
+    does for hours. What the lock is `needed_for`, a path, then fails (OSError, EBUSY); anything else goes on without.
+    """
+    if not _lock_soon(directory) and needed_for is not None:
+        raise OSError(errno.EBUSY, "Another program keeps a lock (flock) on the directory", needed_for)
     try:
         yield
     finally:
@@ -185,6 +195,22 @@ def _sweep_one(directory: int, name: str) -> bool:
     finally:
         os.close(fd)
     return True
+
+
+def _lock_soon(fd: int) -> bool:
+    """Take an exclusive flock; False where another has kept it for too long. A filesystem without locks has none."""
+    deadline = time.monotonic() + _LOCK_SECONDS
+    while True:
+        try:
+            fcntl.flock(fd, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            if time.monotonic() >= deadline:
+                return False
+            time.sleep(_LOCK_PAUSE)
+        except OSError:
+            return True
+        else:
+            return True
 
 
 def _lock(fd: int, operation: int) -> bool:

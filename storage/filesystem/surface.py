@@ -80,9 +80,10 @@ class LocalTree(StorageSettingsMixin, Storage):
     def replace(self, name: str, content: Any, *, if_version: str | None = None, if_absent: bool = False) -> Entry:
         """Store the content under exactly this name, in one step, and return the new entry; it is on the disk before.
 
-        With `if_version` only over that version (VersionMismatchError), with `if_absent` only where nothing is
-        (FileExistsError). IsADirectoryError over a directory. A new file takes the place of the old one, whose mode
-        and owner it gets; other hard links keep the old content. Missing directories are made.
+        With `if_version` only over that version (VersionMismatchError; OSError, EBUSY, while another program keeps a
+        lock on the directory), with `if_absent` only where nothing is (FileExistsError). IsADirectoryError over a
+        directory. A new file takes the place of the old one, whose mode and owner it gets; other hard links keep the
+        old content. Missing directories are made.
         """
         if not self.in_place:  # a subclass's save() may change content on its way
             return super().replace(name, content, if_version=if_version, if_absent=if_absent)
@@ -128,7 +129,7 @@ class LocalTree(StorageSettingsMixin, Storage):
         with Place(directory, last, self._beneath.path(name)) as place, Draft(directory) as draft:
             _check_condition(place, if_version, if_absent)
             write(draft.fd)
-            with replacing(directory):
+            with replacing(directory, needed_for=None if if_version is None else place.path):
                 replaced = _check_condition(place, if_version, if_absent)
                 Attributes.of(replaced).or_else(attributes).apply(draft.fd)
                 draft.publish(directory, last, overwrite=not if_absent)
