@@ -28,6 +28,7 @@ from storage.syscalls import renameat2
 _O_TMPFILE = getattr(os, "O_TMPFILE", 0)
 _NO_TMPFILE = frozenset({errno.EOPNOTSUPP, errno.EISDIR, errno.EINVAL, errno.ENOENT})
 _NO_LINK = frozenset({errno.EPERM, errno.EOPNOTSUPP, errno.ENOTSUP, errno.ENOSYS, errno.EMLINK})
+_NO_SYNC = frozenset({errno.EBADF, errno.EINVAL})
 _RENAME_NOREPLACE = 1
 _SWEPT_MAX = 10_000
 _LOCK_SECONDS = 3.0
@@ -159,6 +160,18 @@ def replacing(directory: int, needed_for: str | None = None) -> Iterator[None]:
     finally:
         with suppress(OSError):  # no locks here, so there is none to release
             fcntl.flock(directory, fcntl.LOCK_UN)
+
+
+def sync_names(directory: int) -> None:
+    """Return when the names in the directory are on the disk.
+
+    As far as can be had: what is open only to be searched cannot be synced, nor a directory of some filesystems.
+    """
+    try:
+        os.fsync(directory)
+    except OSError as error:
+        if error.errno not in _NO_SYNC:
+            raise
 
 
 def sweep(directory: int) -> int:

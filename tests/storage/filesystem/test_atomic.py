@@ -15,7 +15,7 @@ import pytest
 
 from storage.drafts import is_draft
 from storage.filesystem import atomic
-from storage.filesystem.atomic import Draft, move_to_free_name, replacing, sweep, sweep_once
+from storage.filesystem.atomic import Draft, move_to_free_name, replacing, sweep, sweep_once, sync_names
 
 _MAKE_AND_WAIT = """
 import os, sys
@@ -206,6 +206,26 @@ def test_replacing_lets_one_in_at_a_time(tmp_path: Path) -> None:
     for thread in threads:
         thread.join()
     assert (len(most), set(most)) == (800, {1})
+
+
+@pytest.mark.skipif(not hasattr(os, "O_PATH"), reason="Linux alone opens what may not be read")
+def test_the_names_of_a_directory_that_may_not_be_read_are_left_to_the_filesystem(tmp_path: Path) -> None:
+    fd = os.open(tmp_path, os.O_PATH | os.O_DIRECTORY)
+    try:
+        with pytest.raises(OSError, match="Bad file descriptor"):
+            os.fsync(fd)
+        sync_names(fd)
+    finally:
+        os.close(fd)
+
+
+def test_that_names_are_not_on_the_disk_is_an_error(directory: int, monkeypatch: pytest.MonkeyPatch) -> None:
+    def fails(fd: int) -> None:
+        raise OSError(errno.EIO, os.strerror(errno.EIO))
+
+    monkeypatch.setattr(os, "fsync", fails)
+    with pytest.raises(OSError, match="Input/output"):
+        sync_names(directory)
 
 
 def _not_implemented(*_args: object, **_kwargs: object) -> None:

@@ -737,6 +737,37 @@ class TestReplace:
         assert (location / "file").read_bytes() == b"old"
 
 
+class TestOnTheDisk:
+    @pytest.fixture
+    def synced(self, monkeypatch: pytest.MonkeyPatch) -> list[object]:
+        """What is forced to the disk: the content of a file, or the names in a directory."""
+        done: list[object] = []
+        fsync = os.fsync
+
+        def watched(fd: int) -> None:
+            fsync(fd)
+            is_directory = stat.S_ISDIR(os.fstat(fd).st_mode)
+            done.append(sorted(os.listdir(fd)) if is_directory else os.pread(fd, 100, 0))
+
+        monkeypatch.setattr(os, "fsync", watched)
+        return done
+
+    def test_what_is_replaced_is_there_with_its_name(
+        self, storage: FileSystemStorage, synced: list[object], drafts: str
+    ) -> None:
+        storage.replace("d/file", ContentFile(b"old"), if_absent=True)
+        storage.replace("d/file", ContentFile(b"new"))
+        assert synced == [b"old", ["file"], b"new", ["file"]]
+
+    def test_what_is_saved_or_copied_waits_for_no_disk(
+        self, overwriting: FileSystemStorage, synced: list[object]
+    ) -> None:
+        for _ in range(2):
+            overwriting.save("file", ContentFile(b"content"))
+            overwriting.copy("file", "copy")
+        assert synced == []
+
+
 @pytest.fixture
 def locked(location: Path) -> Iterator[int]:
     """A lock that another program keeps on the location, as `flock DIR rsync` does."""
