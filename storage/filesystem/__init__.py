@@ -19,9 +19,10 @@ from typing import Any
 from storage.conf import setting_changed, settings
 from storage.copying import copy_content
 from storage.deconstruct import deconstructible
+from storage.drafts import is_draft, refuse_drafts
 from storage.exceptions import FileInTheWayError, NameTooLongError, SuspiciousFileOperation
 from storage.files import File
-from storage.filesystem.atomic import Draft, is_hidden, replacing
+from storage.filesystem.atomic import Draft, replacing
 from storage.filesystem.beneath import Beneath, Place
 from storage.filesystem.file import LocalFile, Opener
 from storage.filesystem.saving import Attributes, Upload, open_directory, write_content
@@ -97,7 +98,7 @@ class FileSystemStorage(LocalTree):
     def exists(self, name: str) -> bool:
         """Whether the name is taken, by anything: also by a symbolic link that leads nowhere."""
         located = self._located(name, hidden_ok=True)
-        if is_hidden(split_name(located)[1]):
+        if is_draft(split_name(located)[1]):
             return False
         try:
             with self._beneath.place(located, follow=True) as place:
@@ -130,7 +131,7 @@ class FileSystemStorage(LocalTree):
         try:
             with os.scandir(fd) as entries:
                 for entry in entries:
-                    if not is_hidden(entry.name):
+                    if not is_draft(entry.name):
                         (directories if _is_directory(entry) else others).append(entry.name)
         finally:
             os.close(fd)
@@ -299,14 +300,14 @@ class FileSystemStorage(LocalTree):
             return name
         located = _relative(self.path(name), self.location)
         if not hidden_ok:
-            _refuse_hidden(located)
+            refuse_drafts(located)
         return located
 
     def _plain(self, name: str) -> str:
         """The name below the location of an entry of the extended surface; SuspiciousFileOperation for a bad one."""
         if type(self).path is FileSystemStorage.path:
             if not _is_surely_plain(name):
-                _refuse_hidden(checked_name(name, allow_root=True))
+                refuse_drafts(checked_name(name, allow_root=True))
             return name
         return self._located(checked_name(name, allow_root=True))
 
@@ -314,11 +315,6 @@ class FileSystemStorage(LocalTree):
 def _is_surely_plain(name: str) -> bool:
     """Whether a name is plain and not hidden, told quickly; some plain names are not sure to be."""
     return not (name.startswith(("/", ".")) or name.endswith("/") or "/." in name or "//" in name or "\0" in name)
-
-
-def _refuse_hidden(name: str) -> None:
-    if any(map(is_hidden, name.split("/"))):
-        raise SuspiciousFileOperation(f"{name!r} is a name that is kept for files while they are being saved")
 
 
 def _relative(path: str, location: str) -> str:

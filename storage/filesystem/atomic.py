@@ -4,7 +4,7 @@ A `Draft` is a new file that has no name yet: on Linux an unnamed one (O_TMPFILE
 dies; elsewhere one with a hidden name. Once its content is complete it is *published*: linked to a name that must be
 free, or renamed over what has the name.
 
-A hidden name has a fixed pattern, so that listings can leave it out and callers be refused it. Its owner holds a lock
+A hidden name has a fixed pattern (`storage.drafts`). Its owner holds a lock
 (flock) on the file for as long as it is in use; a hidden file that can be locked has been left behind by a process that
 died, and is swept. Where a filesystem has no locks nothing is swept, as nothing could be known.
 """
@@ -15,29 +15,28 @@ import errno
 import fcntl
 import functools
 import os
-import re
-import secrets
 import stat
+import time
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from types import TracebackType
 from typing import Self
 
+from storage.drafts import is_draft, new_draft
 from storage.syscalls import renameat2
 
-_HIDDEN = re.compile(r"\.storage-[0-9a-f]{16}\.draft\Z")
 _O_TMPFILE = getattr(os, "O_TMPFILE", 0)
 _NO_TMPFILE = frozenset({errno.EOPNOTSUPP, errno.EISDIR, errno.EINVAL, errno.ENOENT})
 _NO_LINK = frozenset({errno.EPERM, errno.EOPNOTSUPP, errno.ENOTSUP, errno.ENOSYS, errno.EMLINK})
+_NO_SYNC = frozenset({errno.EBADF, errno.EINVAL})
 _RENAME_NOREPLACE = 1
 _SWEPT_MAX = 10_000
+_LOCK_SECONDS = 3.0
+"""After which a lock on a directory is taken for that of another program."""
+_LOCK_PAUSE = 0.002
+"""Seconds between two tries to get it: only flock() itself tells of its end, and that waits without limit."""
 
 _swept: set[tuple[int, int]] = set()
-
-
-def is_hidden(name: str) -> bool:
-    """Whether a component of a path is one of the names that drafts have."""
-    return name.startswith(".storage-") and _HIDDEN.match(name) is not None
 
 
 class Draft:
@@ -89,7 +88,7 @@ class Draft:
                 if error.errno not in _NO_TMPFILE:
                     raise
         while True:
-            self._hidden = _hidden_name()
+            self._hidden = new_draft()
             fd = os.open(self._hidden, os.O_RDWR | os.O_CREAT | os.O_EXCL, mode, dir_fd=self._directory)
             _lock(fd, fcntl.LOCK_EX)
             if os.fstat(fd).st_nlink:
@@ -109,7 +108,7 @@ class Draft:
     def _hide(self, directory: int) -> None:
         """Give the unnamed file a hidden name, as only a name can be renamed over another."""
         _lock(self.fd, fcntl.LOCK_EX)
-        hidden = _hidden_name()
+        hidden = new_draft()
         self._link(directory, hidden, may_exist=False)
         self._directory, self._hidden = directory, hidden
 
@@ -148,9 +147,14 @@ def _move_to_reserved_name(src_fd: int | None, src: str, dst_fd: int | None, dst
 
 
 @contextmanager
-def replacing(directory: int) -> Iterator[None]:
-    """Keep others who use this from replacing an entry of the directory: for a check and a rename that are one step."""
-    _lock(directory, fcntl.LOCK_EX)
+def replacing(directory: int, needed_for: str | None = None) -> Iterator[None]:
+    """Keep others who use this from replacing an entry of the directory: for a check and a rename that are one step.
+
+    They keep it for less than a second; but whoever may read a directory can keep a lock on it, as `flock DIR rsync`
+    does for hours. What the lock is `needed_for`, a path, then fails (OSError, EBUSY); anything else goes on without.
+    """
+    if not _lock_soon(directory) and needed_for is not None:
+        raise OSError(errno.EBUSY, "Another program keeps a lock (flock) on the directory", needed_for)
     try:
         yield
     finally:
@@ -158,10 +162,22 @@ def replacing(directory: int) -> Iterator[None]:
             fcntl.flock(directory, fcntl.LOCK_UN)
 
 
+def sync_names(directory: int) -> None:
+    """Return when the names in the directory are on the disk.
+
+    As far as can be had: what is open only to be searched cannot be synced, nor a directory of some filesystems.
+    """
+    try:
+        os.fsync(directory)
+    except OSError as error:
+        if error.errno not in _NO_SYNC:
+            raise
+
+
 def sweep(directory: int) -> int:
     """Remove the drafts in the directory that no living process holds; returns how many there were."""
     with os.scandir(directory) as entries:
-        hidden = [entry.name for entry in entries if is_hidden(entry.name)]
+        hidden = [entry.name for entry in entries if is_draft(entry.name)]
     return sum(_sweep_one(directory, name) for name in hidden)
 
 
@@ -194,6 +210,22 @@ def _sweep_one(directory: int, name: str) -> bool:
     return True
 
 
+def _lock_soon(fd: int) -> bool:
+    """Take an exclusive flock; False where another has kept it for too long. A filesystem without locks has none."""
+    deadline = time.monotonic() + _LOCK_SECONDS
+    while True:
+        try:
+            fcntl.flock(fd, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            if time.monotonic() >= deadline:
+                return False
+            time.sleep(_LOCK_PAUSE)
+        except OSError:
+            return True
+        else:
+            return True
+
+
 def _lock(fd: int, operation: int) -> bool:
     """Take a flock; False where another has it (LOCK_NB) or the filesystem has no locks."""
     try:
@@ -201,10 +233,6 @@ def _lock(fd: int, operation: int) -> bool:
     except OSError:
         return False
     return True
-
-
-def _hidden_name() -> str:
-    return f".storage-{secrets.token_hex(8)}.draft"
 
 
 @functools.cache

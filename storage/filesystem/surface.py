@@ -16,10 +16,11 @@ from typing import Any
 from storage.api import Content
 from storage.base import RENAME_EXCHANGE, Condition, Storage
 from storage.copying import copy_content
+from storage.drafts import is_draft
 from storage.entry import Entry, Usage
 from storage.exceptions import VersionMismatchError, os_error
 from storage.files import File
-from storage.filesystem.atomic import Draft, is_hidden, replacing, sweep
+from storage.filesystem.atomic import Draft, replacing, sweep, sync_names
 from storage.filesystem.beneath import Beneath, Place
 from storage.filesystem.file import LocalFile, Opener
 from storage.filesystem.saving import (
@@ -77,22 +78,25 @@ class LocalTree(StorageSettingsMixin, Storage):
         return _entries(directory)
 
     def replace(self, name: str, content: Any, *, if_version: str | None = None, if_absent: bool = False) -> Entry:
-        """Store the content under exactly this name, in one step, and return the new entry; it is on the disk before.
+        """Store the content under exactly this name, in one step, and return the new entry; it is on the disk by then.
 
-        With `if_version` only over that version (VersionMismatchError), with `if_absent` only where nothing is
-        (FileExistsError). IsADirectoryError over a directory. A new file takes the place of the old one, whose mode
-        and owner it gets; other hard links keep the old content. Missing directories are made.
+        With `if_version` only over that version (VersionMismatchError; OSError, EBUSY, while another program keeps a
+        lock on the directory), with `if_absent` only where nothing is (FileExistsError). IsADirectoryError over a
+        directory. A new file takes the place of the old one, whose mode and owner it gets; other hard links keep the
+        old content. Missing directories are made; when they are on the disk is the filesystem's affair.
         """
         if not self.in_place:  # a subclass's save() may change content on its way
             return super().replace(name, content, if_version=if_version, if_absent=if_absent)
         readable = content if isinstance(content, Content) else File(content, name)
-
-        def write(fd: int) -> None:
-            write_content(fd, readable)
-            os.fsync(fd)
-
         attributes = Attributes(self.file_permissions_mode)
-        entry = self._put(name, write, attributes, if_version=if_version, if_absent=if_absent)
+        entry = self._put(
+            name,
+            lambda fd: write_content(fd, readable),
+            attributes,
+            if_version=if_version,
+            if_absent=if_absent,
+            lasting=True,
+        )
         self._changed("save", name)
         return entry
 
@@ -118,8 +122,9 @@ class LocalTree(StorageSettingsMixin, Storage):
         *,
         if_version: str | None = None,
         if_absent: bool = False,
+        lasting: bool = False,
     ) -> Entry:
-        """Have `write` fill a draft, and put that under the name."""
+        """Have `write` fill a draft, and put that under the name; both are on the disk if it is to be `lasting`."""
         parent, last = split_name(self._plain(name))
         if not last:
             raise os_error(errno.EISDIR, name)
@@ -127,10 +132,14 @@ class LocalTree(StorageSettingsMixin, Storage):
         with Place(directory, last, self._beneath.path(name)) as place, Draft(directory) as draft:
             _check_condition(place, if_version, if_absent)
             write(draft.fd)
-            with replacing(directory):
+            if lasting:
+                os.fsync(draft.fd)
+            with replacing(directory, needed_for=None if if_version is None else place.path):
                 replaced = _check_condition(place, if_version, if_absent)
                 Attributes.of(replaced).or_else(attributes).apply(draft.fd)
                 draft.publish(directory, last, overwrite=not if_absent)
+            if lasting:
+                sync_names(directory)
             return entry_of_stat(last, os.fstat(draft.fd))
 
     def create(self, name: str, *, mode: int = 0o666, uid: int | None = None, gid: int | None = None) -> File:
@@ -294,7 +303,7 @@ class _Directory:
 def _entries(directory: _Directory) -> Iterator[Entry]:
     with os.scandir(directory.fd) as found:
         for entry in found:
-            if is_hidden(entry.name):
+            if is_draft(entry.name):
                 continue
             try:
                 st = entry.stat(follow_symlinks=False)

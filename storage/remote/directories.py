@@ -57,6 +57,8 @@ class RealDirectories(Storage):
             raise os_error(errno.ENOTDIR, name)
         if any(True for _ in self.scandir(name)):
             raise DirectoryNotEmptyError(name)
+        # There is no telling whether an upload is still going on, as servers have no locks, and clocks of their own. Of
+        # one that is, the rename to its name fails: FileNotFoundError, upon which who can makes the directory anew.
         self._remove_drafts(name)
         self._remove_directory(name)
         self._changed("rmdir", name)

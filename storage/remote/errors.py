@@ -14,6 +14,7 @@ from typing import Any
 
 from storage import exceptions
 from storage.exceptions import StorageFullError, VersionMismatchError, os_error
+from storage.remote.secrets import without_secrets
 
 _NOT_FOUND = frozenset(
     {
@@ -114,7 +115,7 @@ def translate(error: Exception, name: str) -> Exception:
     if type(error).__module__ == "ftplib":
         return _of_ftp(error, error, name)
     if any(code in _texts(error) for code in _NO_CONTAINER) or "ContainerDoesNotExistError" in names:
-        return OSError(errno.EIO, f"The container does not exist: {error}", name)
+        return OSError(errno.EIO, f"The container does not exist: {_words(error)}", name)
     return _by_status(error, name) or _by_class(error, names, name) or error
 
 
@@ -132,9 +133,9 @@ def _by_status(error: Exception, name: str) -> OSError | None:
         case 507:
             return StorageFullError(name)
         case status if status in _TIMEOUT_STATUSES:
-            return TimeoutError(errno.ETIMEDOUT, str(error), name)
+            return TimeoutError(errno.ETIMEDOUT, _words(error), name)
         case status if status in _BUSY_STATUSES:
-            return ConnectionError(errno.EIO, str(error), name)
+            return ConnectionError(errno.EIO, _words(error), name)
     return None
 
 
@@ -166,12 +167,17 @@ def _of_ftp(error: Exception, said: BaseException | None, name: str) -> OSError:
         return os_error(errno.EACCES, name)
     if reply.startswith(("452", "552")):
         return StorageFullError(name)
-    return ConnectionError(errno.EIO, str(error) if said is error else f"{error}: {said}", name)
+    told = str(error) if said is error else f"{error}: {said}"
+    return ConnectionError(errno.EIO, without_secrets(told), name)
 
 
 def _words(error: Exception) -> str:
-    """The text of an error, else what it is called; of paramiko's without the "[Errno None]" that str() says."""
-    return (isinstance(error, OSError) and error.strerror) or str(error) or type(error).__name__
+    """The text of an error without secrets of addresses, else what it is called.
+
+    Of paramiko's it is without the "[Errno None]" that str() says.
+    """
+    words = (isinstance(error, OSError) and error.strerror) or str(error)
+    return without_secrets(words) or type(error).__name__
 
 
 def _status(error: Any) -> int | None:

@@ -11,8 +11,8 @@ call fails at once with the error of the last, so that `ls`, `df` and a shell's 
 is gone. Then one call is let through to try; the first that succeeds closes the circuit again.
 """
 
-from vfs.guard.calls import Calls
-from vfs.guard.circuit import Circuit, NotAskedError, is_outage
+from vfs.guard.calls import Calls, NotAskedError
+from vfs.guard.circuit import Circuit, is_outage
 from vfs.guard.storage import GuardedStorage, guarded
 
 __all__ = ("Calls", "Circuit", "GuardedStorage", "NotAskedError", "guarded", "is_outage")

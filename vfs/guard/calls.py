@@ -43,6 +43,17 @@ class HungError(TimeoutError):
     """A call made no progress for too long, or was not even begun because others hang."""
 
 
+class NotAskedError(Exception):
+    """The backend was not asked, because it has not answered before."""
+
+    asked_at = 0.0
+    """When it was asked last (time.monotonic seconds)."""
+
+
+class TakenError(NotAskedError, TimeoutError):
+    """A call that hangs may yet change the name: nothing is known of the backend but that."""
+
+
 class Call:
     """One call: what is to be done, how it ended, and when it last got ahead."""
 
@@ -140,8 +151,8 @@ class Calls:
         self._hanging = 0
         self._is_closed = False
         self._waited_for: set[Call] = set()
-        self._taken: set[str] = set()
-        """The names that a call which nobody waits for any more may yet change."""
+        self._taken: dict[str, float] = {}
+        """The names that a call which nobody waits for any more may yet change, and when that was made."""
 
     @property
     def hanging(self) -> int:
@@ -159,19 +170,31 @@ class Calls:
         """What `function()` returns or raises, in another thread; `size` bytes are what it has to bring.
 
         `needs` asks the storage how many seconds more it may take, where that is to be known. HungError when there was
-        no progress for so long, or while a call that hangs may still change one of the names which this one `changes`.
+        no progress for so long, TakenError while a call that hangs may still change one of the names which this one
+        `changes`.
         """
-        if not self._taken.isdisjoint(changes) or self._hanging >= MOST:
-            raise self._late(0)
+        self.refuse_taken(changes)
+        if self._hanging >= MOST:
+            raise HungError(errno.ETIMEDOUT, f"the storage did not answer {MOST} calls, which still wait for it")
         call = Call(function)
         call.expect(size)
         call.is_watched = size > 0 or needs is not None
         began = time.monotonic()
         self._hand_over(call)
-        if not self._ends(call, needs) and self._give_up(call, changes):
-            raise self._late(time.monotonic() - began)
+        if not self._ends(call, needs) and self._give_up(call, dict.fromkeys(changes, began)):
+            waited = round(time.monotonic() - began, 1)
+            raise HungError(errno.ETIMEDOUT, f"the storage did not answer for {waited:g} s")
         result: T = call.result()
         return result
+
+    def refuse_taken(self, changes: tuple[str, ...]) -> None:
+        """TakenError while a call that hangs may still change one of the names."""
+        taken = [at for name in changes if (at := self._taken.get(name)) is not None]
+        if taken:
+            words = "the storage did not answer in time, and an earlier call still waits for it"
+            error = TakenError(errno.ETIMEDOUT, words)
+            error.asked_at = max(taken)
+            raise error
 
     @property
     def is_here(self) -> bool:
@@ -210,7 +233,7 @@ class Calls:
             return 0.0
         question: Call = Call(needs)
         self._hand_over(question)
-        if not question.wait(self.seconds / 2, self._wire) and self._give_up(question, ()):
+        if not question.wait(self.seconds / 2, self._wire) and self._give_up(question, {}):
             return 0.0
         try:
             more: float = question.result()
@@ -218,21 +241,18 @@ class Calls:
             return 0.0
         return more
 
-    def _late(self, seconds: float) -> HungError:
-        waited = f"for {round(seconds, 1):g} s" if seconds else "in time, and an earlier call still waits for it"
-        return HungError(errno.ETIMEDOUT, f"the storage did not answer {waited}")
-
-    def _give_up(self, call: Call, changes: tuple[str, ...]) -> bool:
+    def _give_up(self, call: Call, taken: dict[str, float]) -> bool:
         """Wait for a call no more, unless it has ended this very moment; whether it was given up."""
         with self._lock:
             if call.has_ended:
                 return False
             self._hanging += 1
-            self._taken.update(changes)
+            self._taken.update(taken)
 
             def forget() -> None:
                 self._hanging -= 1
-                self._taken.difference_update(changes)
+                for name in taken:
+                    self._taken.pop(name, None)
 
             call.given_up = forget
             return True

@@ -10,7 +10,7 @@ import time
 from collections.abc import Callable
 
 from vfs.errors import NUMBERED_OTHERWISE
-from vfs.guard.calls import HungError
+from vfs.guard.calls import HungError, NotAskedError
 
 _UNREACHABLE = frozenset({errno.EHOSTUNREACH, errno.ENETUNREACH, errno.EHOSTDOWN, errno.ENETDOWN})
 logger = logging.getLogger("vfs")
@@ -21,13 +21,6 @@ SLOW_FAILURES, SLOW_SECONDS = 2, 5.0
 """The same of a backend whose client tries for long by itself before each of them."""
 FIRST_PAUSE, LONGEST_PAUSE = 1.0, 30.0
 """Seconds for which an open circuit asks nobody; each attempt that fails doubles them."""
-
-
-class NotAskedError(Exception):
-    """The backend was not asked, because it has not answered before."""
-
-    asked_at = 0.0
-    """When it was asked last (time.monotonic seconds)."""
 
 
 class _SilentError(NotAskedError, TimeoutError):

@@ -15,7 +15,7 @@ from storage.changes import Callback, Subscription
 from storage.entry import Change, Entry
 from storage.files import File
 from storage.remote.wire import COPIED_A_SECOND, Wire
-from vfs.guard.calls import Calls, HungError, progress_of_this_call
+from vfs.guard.calls import Calls, HungError, TakenError, progress_of_this_call
 from vfs.guard.circuit import Circuit, is_outage
 from vfs.watch.metrics import Requests, Traffic
 
@@ -87,6 +87,7 @@ class Guard:
             return self.calls.seconds * MOVING if entry.is_dir else (entry.size or 0) / COPIED_A_SECOND
 
         asks = None if moves is None else needs
+        self.calls.refuse_taken(names)  # before the circuit is entered, which lets one call alone try for all
         return self._counted(method, lambda: self.calls.make(function, changes=names, size=size, needs=asks))
 
     def _asked(self, method: str, function: Callable[[], T], size: int) -> T:
@@ -98,6 +99,8 @@ class Guard:
         began = time.monotonic_ns()
         try:
             value = call()
+        except TakenError:  # it says nothing of the backend
+            raise
         except Exception as error:
             self.requests.errors[method, type(error).__name__] += 1
             logger.debug("%s failed: %s: %s", method, type(error).__name__, error)

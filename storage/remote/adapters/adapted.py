@@ -10,12 +10,12 @@ from datetime import datetime
 from typing import Any, ClassVar, TypeVar
 
 from storage.base import Condition
+from storage.drafts import is_draft, refuse_drafts
 from storage.entry import Entry, Kind
 from storage.exceptions import SuspiciousFileOperation, VersionMismatchError, os_error
 from storage.files import File
 from storage.names import split_name
 from storage.remote.django import DjangoStorage, plain
-from storage.remote.drafts import is_draft
 from storage.remote.errors import translating
 from storage.remote.local_copy import local_copy
 from storage.remote.ranged_file import RangedFile
@@ -182,10 +182,16 @@ class Adapted(DjangoStorage):
         """The characters, besides '/' and NUL, that no name may have."""
         return f"\\{self.FORBIDDEN}"
 
+    def check_name(self, name: str) -> None:
+        """As in the base class; names of what is being stored are refused as well."""
+        super().check_name(name)
+        refuse_drafts(name)
+
     def _plain(self, name: str, *, allow_root: bool = False) -> str:
         name = plain(name, allow_root=allow_root)
         if not set(self.FORBIDDEN).isdisjoint(name):
             raise SuspiciousFileOperation(f"{name!r} has a character that would be lost")
+        refuse_drafts(name)
         return name
 
     def _look_at_file(self, name: str) -> Entry:

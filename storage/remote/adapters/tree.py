@@ -5,10 +5,10 @@ from __future__ import annotations
 import contextlib
 from typing import ClassVar
 
+from storage.drafts import draft_beside, is_draft
 from storage.names import split_name
 from storage.remote.adapters.adapted import Adapted
 from storage.remote.directories import RealDirectories
-from storage.remote.drafts import draft_beside, is_draft
 
 
 class AdaptedTree(RealDirectories, Adapted):

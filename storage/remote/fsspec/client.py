@@ -4,7 +4,8 @@ An object that many threads may use at once is made once. Of the others each ser
 protocol allows several connections more are made when they are needed, so that a long upload keeps nobody waiting.
 
 Nothing is connected before the first call, and a child process begins anew: the threads and sockets of its parent are
-of no use to it. A connection that has died is thrown away; a call that only reads is made again, on another.
+of no use to it. A connection that has died is thrown away; a call that only reads is made again, on another. One that
+is not to be had, while others are, may be one too many for the server or a short outage: for a minute no more are made.
 
 fsspec keeps instances for whoever asks with the same arguments, and listings for as long as these live. Neither is
 wanted: a mount must see what others change, and close what it has opened.
@@ -16,11 +17,15 @@ import contextlib
 import os
 import threading
 from collections.abc import Callable
+from time import monotonic
 from typing import Any, TypeVar
 
 from storage.remote.fsspec.errors import translating
 from storage.remote.fsspec.known import not_installed
 from storage.remote.fsspec.protocol import Protocol
+
+_CONTENT_SECONDS = 60.0
+"""For how long no more connections are tried than the server has allowed."""
 
 Result = TypeVar("Result")
 
@@ -39,7 +44,7 @@ class Client:
         self._process = os.getpid()
         self._idle: list[Any] = []
         self._made = 0
-        self._limit = self._protocol.connections
+        self._allowed, self._allowed_at = self._protocol.connections, -_CONTENT_SECONDS
         self._closed = False
 
     def call(self, name: str, function: Callable[[Any], Result], *, again: bool = False) -> Result:
@@ -80,7 +85,7 @@ class Client:
                     return self._idle[0], True
                 self._idle = [self._connected(name)]
                 return self._idle[0], False
-            while not self._idle and self._made >= self._limit:
+            while not self._idle and self._made >= self._most():
                 self._turn.wait()
             if self._idle:
                 return self._idle.pop(), True
@@ -93,8 +98,14 @@ class Client:
                 self._turn.notify()
                 if not self._made:
                     raise
-                self._limit = self._made  # as many as the server allows, it seems
+                self._allowed, self._allowed_at = self._made, monotonic()
         return self._take(name)
+
+    def _most(self) -> int:
+        """How many may be made: as many as the protocol allows, unless the server was seen to allow less of late."""
+        if monotonic() - self._allowed_at < _CONTENT_SECONDS:
+            return self._allowed
+        return self._protocol.connections
 
     def _give_back(self, filesystem: Any, alive: bool) -> None:
         with self._turn:

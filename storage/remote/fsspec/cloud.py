@@ -30,6 +30,7 @@ class S3(ObjectStore):
 
     pinned = True
     held = ("if_absent", "if_version")
+    cut_at = "?versionId="  # also where versions are not asked for
 
     def fetch(self, fs: Any, path: str, entry: Entry, start: int, end: int) -> bytes:
         """One GET with If-Match."""
@@ -76,6 +77,7 @@ class Azure(ObjectStore):
 
     held = ("if_absent", "if_version")
     forbidden = "".join(map(chr, range(1, 32))) + "\x7f"  # they get lost on the way, and the rest is another name
+    cut_at = "?versionid="
 
     def list(self, fs: Any, path: str) -> list[Info]:
         """What is below "path/": the class asks for "path" first, and then for what is below that."""

@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import contextlib
 
+from storage.drafts import is_draft
 from storage.names import checked_name, split_name
 from storage.remote.directories import DIRECTORY_MODE, RealDirectories
-from storage.remote.drafts import is_draft
 from storage.remote.fsspec.entries import entries_of
 from storage.remote.fsspec.storage import FsspecStorage
 

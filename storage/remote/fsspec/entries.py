@@ -7,7 +7,7 @@ of its own.
 from __future__ import annotations
 
 import logging
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from datetime import UTC, datetime
 from typing import Any
 
@@ -58,12 +58,12 @@ def entry_of(info: Info) -> Entry:
     )
 
 
-def entries_of(path: str, listed: Iterable[Info], forbidden: str = "") -> Iterator[Entry]:
+def entries_of(path: str, listed: Iterable[Info], can_name: Callable[[str], bool] = bool) -> Iterator[Entry]:
     """The entries of the directory `path`, each name once, a directory before a file of the same name.
 
     Listings hold the directory itself, as a marker object or else. What cannot be named is left out with one line in
-    the log: of an object called `a//b` the listing shows a directory without a name, and what has one of the characters
-    in `forbidden` could be asked for by no request.
+    the log: of an object called `a//b` the listing shows a directory without a name, and what `can_name` says no to
+    could be asked for by no request.
     """
     found: dict[str, Entry] = {}
     for info in listed:
@@ -71,7 +71,7 @@ def entries_of(path: str, listed: Iterable[Info], forbidden: str = "") -> Iterat
         if raw.strip("/") == path.strip("/") and not (info.get("type") == "directory" and raw.endswith("//")):
             continue
         entry = entry_of(info)
-        if raw.endswith("//") or entry.name in _NO_NAMES or not {"\0", *forbidden}.isdisjoint(entry.name):
+        if raw.endswith("//") or entry.name in _NO_NAMES or "\0" in entry.name or not can_name(entry.name):
             _logger.warning("%r in the listing of %r cannot be named as a file, and is left out", raw, path)
         elif entry.name not in found:
             found[entry.name] = entry

@@ -13,6 +13,7 @@ from collections.abc import Iterator
 
 from storage.exceptions import os_error
 from storage.remote import errors
+from storage.remote.secrets import without_secrets
 
 _CODES: dict[type[OSError], int] = {
     FileExistsError: errno.EEXIST,
@@ -56,7 +57,7 @@ def translate(error: Exception, name: str, handled: BaseException | None = None)
     if known is error and isinstance(error, OSError) and not error.errno:
         # Libraries over sockets say so in words alone: "Socket is closed", "Failure".
         closed = "closed" in str(error).lower() or "reset" in str(error).lower()
-        return (ConnectionError if closed else OSError)(errno.EIO, str(error) or repr(error), name)
+        return (ConnectionError if closed else OSError)(errno.EIO, without_secrets(str(error) or repr(error)), name)
     return known
 
 

@@ -20,9 +20,9 @@ import threading
 from collections.abc import Collection, Iterator
 from typing import Any, NamedTuple
 
+from storage.drafts import draft_beside
 from storage.entry import Entry
 from storage.exceptions import VersionMismatchError, os_error
-from storage.remote.drafts import draft_beside
 from storage.remote.fsspec.entries import Info, entry_of
 from storage.remote.fsspec.errors import translating
 
@@ -51,6 +51,8 @@ class Protocol:
     """Whether directories are there without anything in them, and can be made, removed and renamed."""
     forbidden = ""
     """Characters that no name may have."""
+    cut_at = ""
+    """Where the class cuts a path off, as it would for a version of what is before: no name may have it."""
     lists_only_what_is = True
     """Whether the listing of what is missing is an error."""
     pinned = False
@@ -70,6 +72,10 @@ class Protocol:
         """What fsspec calls it."""
         names = self.kind.protocol
         return names if isinstance(names, str) else str(names[0])
+
+    def can_name(self, name: str) -> bool:
+        """Whether the protocol takes a name as it is."""
+        return set(self.forbidden).isdisjoint(name) and not (self.cut_at and self.cut_at in name)
 
     def connect(self, options: dict[str, Any]) -> Any:
         """A filesystem object that nobody else has, without a cache of listings."""

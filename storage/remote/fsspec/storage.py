@@ -10,11 +10,11 @@ from typing import Any
 from urllib.parse import quote, urljoin, urlsplit
 
 from storage.base import Condition as Bound, Storage
+from storage.drafts import is_draft, refuse_drafts
 from storage.entry import Entry, Kind
 from storage.exceptions import SuspiciousFileOperation, os_error
 from storage.files import File
 from storage.names import checked_name, split_name
-from storage.remote.drafts import is_draft
 from storage.remote.fsspec.client import Client
 from storage.remote.fsspec.entries import entries_of, entry_of
 from storage.remote.fsspec.known import protocol_of
@@ -77,6 +77,11 @@ class FsspecStorage(Storage):
         """The characters, besides '/' and NUL, that no name may have on this protocol."""
         return self._protocol.forbidden
 
+    def check_name(self, name: str) -> None:
+        """As in the base class; refused is as well what the protocol's class would take for another name."""
+        super().check_name(name)
+        self._path(name)
+
     def does_itself(self, operation: str) -> bool:
         """As the class has it; the protocol says whether it copies."""
         return self._protocol.copies if operation == "copy" else super().does_itself(operation)
@@ -117,7 +122,7 @@ class FsspecStorage(Storage):
         is_itself = len(listed) == 1 and str(listed[0]["name"]).strip("/") == where.strip("/")
         if path and (is_itself or not (listed or self._protocol.lists_only_what_is)):
             self._require_directory(path, path)
-        entries = entries_of(where, listed, self._protocol.forbidden)
+        entries = entries_of(where, listed, self._protocol.can_name)
         return (entry for entry in entries if not is_draft(entry.name))
 
     def exists(self, name: str) -> bool:
@@ -266,10 +271,10 @@ class FsspecStorage(Storage):
 
     def _path(self, name: str) -> str:
         """The protocol's path of a plain name; SuspiciousFileOperation for one that it cannot hold."""
-        checked_name(name, allow_root=True)
-        if not self._protocol.forbidden or set(self._protocol.forbidden).isdisjoint(name):
+        refuse_drafts(checked_name(name, allow_root=True))
+        if self._protocol.can_name(name):
             return "/".join(filter(None, (self._root.rstrip("/"), name))) if self._root != "/" else f"/{name}"
-        raise SuspiciousFileOperation(f"{name!r} has a character that the protocol {self._name} cannot hold in a name")
+        raise SuspiciousFileOperation(f"{name!r} has what the protocol {self._name} cannot hold in a name")
 
     def _require_container(self, path: str) -> None:
         """Raise an OSError where the bucket is missing that `path` is in."""

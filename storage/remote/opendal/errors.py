@@ -26,8 +26,7 @@ from storage.exceptions import (
     VersionMismatchError,
     os_error,
 )
-from storage.remote.opendal.options import secrets_of
-from storage.remote.secrets import without_secrets
+from storage.remote.secrets import secrets_in, without_secrets
 
 _KIND = re.compile(r"(\w+) \((?:temporary|permanent|persistent)\)")
 _STATUS = re.compile(r"Parts \{ (status: \d{3})")
@@ -79,7 +78,7 @@ class Errors:
     def __init__(self, scheme: str, options: Mapping[str, str]) -> None:
         """For the service `scheme` with OpenDAL's `options`."""
         self._scheme = scheme
-        self._secrets = secrets_of(options)
+        self._secrets = secrets_in(options)
         place = next((options[option] for option in _CONTAINERS if options.get(option)), "")
         endpoint = without_secrets(options.get("endpoint", ""), self._secrets)
         self._container = f" {place!r}" if place else ""
@@ -107,19 +106,20 @@ class Errors:
             kind = _kind(error)
             if kind is None:
                 raise
-            text = self._scrubbed(error)
+            text = self._scrubbed(error, _said(error))
             wrong = InvalidStorageError if kind == "Unsupported" else ImproperlyConfigured
             raise wrong(f"OpenDAL cannot make a {self._scheme!r} storage of its OPTIONS: {_summary(text)}") from error
 
-    def _scrubbed(self, error: Exception) -> str:
-        """The text of the exception, which from now on has no secret in it, and no addresses of machine code."""
-        text = without_secrets(_BACKTRACE.sub("", str(error)), self._secrets)
+    def _scrubbed(self, error: Exception, said: str) -> str:
+        """What the exception has said, without secrets; from now on it says no more itself."""
+        text = without_secrets(said, self._secrets)
         error.args = (text,)
         return text
 
     def _translated(self, error: Exception, kind: str, name: str) -> Exception:
-        scrubbed = self._scrubbed(error)
-        text = _telling(scrubbed, name)
+        said = _said(error)
+        text = _telling(said, name)  # with all secrets, which may be words of a code
+        scrubbed = self._scrubbed(error, said)
         if kind == "NotFound" and not _SAYS_MORE.search(text):  # the most frequent by far
             return os_error(errno.ENOENT, name)
         summary = _summary(scrubbed)
@@ -184,6 +184,11 @@ def _kind(error: Exception) -> str | None:
         found = _KIND.match(str(error))
         return found[1] if found else None
     return None
+
+
+def _said(error: Exception) -> str:
+    """The text of an exception, but for addresses of machine code."""
+    return _BACKTRACE.sub("", str(error))
 
 
 def _summary(text: str) -> str:

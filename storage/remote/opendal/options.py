@@ -1,11 +1,10 @@
-"""The OPTIONS that are OpenDAL's: as the text that it takes, and which of them nobody may see."""
+"""The OPTIONS that are OpenDAL's: as the text that it takes, and what can be told from them."""
 
 from __future__ import annotations
 
 import difflib
 import logging
 import os
-import re
 from collections.abc import Iterable, Mapping
 from types import ModuleType
 from typing import Any, NamedTuple
@@ -13,7 +12,6 @@ from urllib.parse import urlsplit
 
 from storage.exceptions import ImproperlyConfigured
 
-_SECRET = re.compile(r"key|secret|token|password|credential|connection_string|sas|authorization", re.IGNORECASE)
 _PORTS = {"http": 80, "https": 443}
 _WITH_DIRECTORIES = frozenset(
     {"alluxio", "azdls", "azfile", "dropbox", "fs", "ftp", "gdrive", "hdfs-native", "koofr", "onedrive", "seafile",
@@ -49,11 +47,6 @@ def import_opendal() -> ModuleType:
 def as_text(options: Mapping[str, Any]) -> dict[str, str]:
     """The options as OpenDAL takes them: all of them are text; those that are None are left out."""
     return {name: _text(value) for name, value in options.items() if value is not None}
-
-
-def secrets_of(options: Mapping[str, str]) -> frozenset[str]:
-    """The values that may not be shown."""
-    return frozenset(value for name, value in options.items() if value and _SECRET.search(name))
 
 
 def port_of(options: Mapping[str, str]) -> int | None:

@@ -13,8 +13,9 @@ from pathlib import Path
 
 import pytest
 
+from storage.drafts import is_draft
 from storage.filesystem import atomic
-from storage.filesystem.atomic import Draft, is_hidden, move_to_free_name, replacing, sweep, sweep_once
+from storage.filesystem.atomic import Draft, move_to_free_name, replacing, sweep, sweep_once, sync_names
 
 _MAKE_AND_WAIT = """
 import os, sys
@@ -50,7 +51,7 @@ class TestDraft:
     def test_appears_when_it_is_published(self, directory: int, tmp_path: Path) -> None:
         with Draft(directory) as draft:
             os.write(draft.fd, b"whole")
-            assert not [name for name in names(tmp_path) if not is_hidden(name)]
+            assert not [name for name in names(tmp_path) if not is_draft(name)]
             draft.publish(directory, "file", overwrite=False)
         assert names(tmp_path) == ["file"]
         assert (tmp_path / "file").read_bytes() == b"whole"
@@ -128,7 +129,7 @@ def test_what_a_killed_process_left_is_swept(directory: int, tmp_path: Path) -> 
     with subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True) as process:
         assert process.stdout is not None
         assert process.stdout.readline() == "made\n"
-        assert [is_hidden(name) for name in names(tmp_path)] == [True]
+        assert [is_draft(name) for name in names(tmp_path)] == [True]
         assert sweep(directory) == 0
         process.send_signal(signal.SIGKILL)
         process.wait()
@@ -140,7 +141,7 @@ def test_only_what_is_a_draft_is_swept(directory: int, tmp_path: Path) -> None:
     hidden = ".storage-0123456789abcdef.draft"
     for other in (".storage-0123456789abcdef.draft2", ".storage-0123456789ABCDEF.draft", ".storage-.draft", "x"):
         (tmp_path / other).touch()
-        assert not is_hidden(other)
+        assert not is_draft(other)
     (tmp_path / hidden).mkdir()
     assert sweep(directory) == 0
     (tmp_path / hidden).rmdir()
@@ -205,6 +206,26 @@ def test_replacing_lets_one_in_at_a_time(tmp_path: Path) -> None:
     for thread in threads:
         thread.join()
     assert (len(most), set(most)) == (800, {1})
+
+
+@pytest.mark.skipif(not hasattr(os, "O_PATH"), reason="Linux alone opens what may not be read")
+def test_the_names_of_a_directory_that_may_not_be_read_are_left_to_the_filesystem(tmp_path: Path) -> None:
+    fd = os.open(tmp_path, os.O_PATH | os.O_DIRECTORY)
+    try:
+        with pytest.raises(OSError, match="Bad file descriptor"):
+            os.fsync(fd)
+        sync_names(fd)
+    finally:
+        os.close(fd)
+
+
+def test_that_names_are_not_on_the_disk_is_an_error(directory: int, monkeypatch: pytest.MonkeyPatch) -> None:
+    def fails(fd: int) -> None:
+        raise OSError(errno.EIO, os.strerror(errno.EIO))
+
+    monkeypatch.setattr(os, "fsync", fails)
+    with pytest.raises(OSError, match="Input/output"):
+        sync_names(directory)
 
 
 def _not_implemented(*_args: object, **_kwargs: object) -> None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import copy
 import errno
+import fcntl
 import os
 import pickle
 import resource
@@ -734,6 +735,88 @@ class TestReplace:
             storage.replace("file", Broken())
         assert tree(location) == ["file"]
         assert (location / "file").read_bytes() == b"old"
+
+
+class TestOnTheDisk:
+    @pytest.fixture
+    def synced(self, monkeypatch: pytest.MonkeyPatch) -> list[object]:
+        """What is forced to the disk: the content of a file, or the names in a directory."""
+        done: list[object] = []
+        fsync = os.fsync
+
+        def watched(fd: int) -> None:
+            fsync(fd)
+            is_directory = stat.S_ISDIR(os.fstat(fd).st_mode)
+            done.append(sorted(os.listdir(fd)) if is_directory else os.pread(fd, 100, 0))
+
+        monkeypatch.setattr(os, "fsync", watched)
+        return done
+
+    def test_what_is_replaced_is_there_with_its_name(
+        self, storage: FileSystemStorage, synced: list[object], drafts: str
+    ) -> None:
+        storage.replace("d/file", ContentFile(b"old"), if_absent=True)
+        storage.replace("d/file", ContentFile(b"new"))
+        assert synced == [b"old", ["file"], b"new", ["file"]]
+
+    def test_what_is_saved_or_copied_waits_for_no_disk(
+        self, overwriting: FileSystemStorage, synced: list[object]
+    ) -> None:
+        for _ in range(2):
+            overwriting.save("file", ContentFile(b"content"))
+            overwriting.copy("file", "copy")
+        assert synced == []
+
+
+@pytest.fixture
+def locked(location: Path) -> Iterator[int]:
+    """A lock that another program keeps on the location, as `flock DIR rsync` does."""
+    fd = os.open(location, os.O_RDONLY)
+    fcntl.flock(fd, fcntl.LOCK_EX)
+    yield fd
+    os.close(fd)
+
+
+class TestALockedDirectory:
+    def test_what_does_not_need_the_lock_goes_on_without(
+        self, overwriting: FileSystemStorage, location: Path, locked: int, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        monkeypatch.setattr(atomic, "_LOCK_SECONDS", 0.05)
+        for store in (
+            lambda data: overwriting.save("file", ContentFile(data)),
+            lambda data: overwriting.replace("file", ContentFile(data)),
+            lambda data: overwriting.save("other", ContentFile(data)) and overwriting.copy("other", "file"),
+        ):
+            for data in (b"old", b"new"):
+                store(data)
+                assert (location / "file").read_bytes() == data
+        assert overwriting.replace("new", ContentFile(b"new"), if_absent=True).size == 3
+
+    def test_a_check_of_the_version_fails_instead_of_waiting_for_ever(
+        self, storage: FileSystemStorage, location: Path, locked: int, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        monkeypatch.setattr(atomic, "_LOCK_SECONDS", 0.05)
+        version = storage.replace("file", ContentFile(b"old")).version
+        with pytest.raises(OSError, match="keeps a lock") as caught:
+            storage.replace("file", ContentFile(b"new"), if_version=version)
+        assert (caught.value.errno, caught.value.filename) == (errno.EBUSY, str(location / "file"))
+        assert (location / "file").read_bytes() == b"old"
+        assert os.listdir(location) == ["file"]
+
+    def test_it_waits_for_a_lock_that_is_soon_released(
+        self, storage: FileSystemStorage, location: Path, locked: int, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        monkeypatch.setattr(atomic, "_LOCK_SECONDS", 60.0)
+        (location / "file").write_bytes(b"old")
+        looked: list[float] = []
+
+        def release(seconds: float) -> None:
+            looked.append(seconds)
+            fcntl.flock(locked, fcntl.LOCK_UN)
+
+        monkeypatch.setattr(atomic.time, "sleep", release)
+        storage.replace("file", ContentFile(b"new"), if_version=storage.stat("file").version)
+        assert ((location / "file").read_bytes(), len(looked)) == (b"new", 1)
 
 
 class TestRename:

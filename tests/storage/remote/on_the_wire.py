@@ -8,7 +8,42 @@ from typing import Any, ClassVar
 import pytest
 from counting import requests_made
 
-from storage import Storage, VersionMismatchError
+from storage import (
+    ContentFile,
+    DirectoryNotEmptyError,
+    Storage,
+    SuspiciousFileOperation,
+    VersionMismatchError,
+)
+
+
+def assert_no_file_is_taken_for_a_draft(storage: Any) -> None:
+    """What is only called like a file that is being stored is kept, and what would be taken for one is refused."""
+    for name in (".storage-notes.draft", ".storage-0123456789ABCDEF.draft", ".storage-0123456789abcdef.draft~"):
+        storage.check_name(f"d/{name}")
+        assert storage.save(f"d/{name}", ContentFile(b"mine")) == f"d/{name}"
+        assert storage.listdir("d") == ([], [name])
+        storage.mkdir("e")
+        for remove in (lambda: storage.rmdir("d"), lambda: storage.rename("e", "d")):
+            with pytest.raises(DirectoryNotEmptyError):
+                remove()
+        storage.rmdir("e")
+        with storage.open(f"d/{name}") as file:
+            assert file.read() == b"mine"
+        storage.delete(f"d/{name}")
+    storage.save("f", ContentFile(b"f"))
+    for draft in ("d/.storage-0123456789abcdef.draft", ".storage-0123456789abcdef.draft/f"):
+        for operation in (
+            storage.check_name,
+            storage.stat,
+            storage.mkdir,
+            lambda name: storage.save(name, ContentFile(b"")),
+            lambda name: storage.replace(name, ContentFile(b"")),
+            lambda name: storage.rename("f", name),
+        ):
+            with pytest.raises(SuspiciousFileOperation):
+                operation(draft)
+    assert storage.listdir("") == (["d"], ["f"])
 
 
 class Place:

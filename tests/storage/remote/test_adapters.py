@@ -105,6 +105,10 @@ class TestOnTheWire:
         monkeypatch.setenv("AWS_MAX_ATTEMPTS", "1")  # else the client waits longer each time
         on_the_wire.assert_an_outage_is_no_absence(made(place.space.at(free_port()).django))
 
+    @each(DJANGO, "sftp", "ftp")
+    def test_no_file_is_taken_for_a_draft(self, place: Place) -> None:
+        on_the_wire.assert_no_file_is_taken_for_a_draft(place.storage)
+
     @each(DJANGO, "s3", "gcs", "azure")
     def test_a_container_that_is_missing_is_no_empty_directory(self, place: Place) -> None:
         definition = place.space.django

@@ -5,6 +5,7 @@ from __future__ import annotations
 import errno
 import ftplib
 import http
+from collections.abc import Callable
 from typing import Any
 
 import pytest
@@ -138,6 +139,24 @@ def test_a_text_without_a_number_is_told_without_one() -> None:
 @pytest.mark.parametrize("name", ["EOFError", "SFTPError", "NoValidConnectionsError"])
 def test_an_error_without_a_text_has_its_name(name: str) -> None:
     assert translate(named(name), "a").args == (errno.EIO, name)
+
+
+@pytest.mark.parametrize(
+    "make",
+    [
+        lambda words: named("ClientConnectionError", words),
+        lambda words: named("ReadTimeoutError", words),
+        lambda words: named("ClientError", words, response=type("Response", (), {"status_code": 503})()),
+        lambda words: named("ClientError", words, response=type("Response", (), {"status_code": 504})()),
+        lambda words: named("ContainerDoesNotExistError", words),
+        lambda words: ftplib.error_temp(f"421 {words}"),
+        lambda words: of_ftp(ftplib.error_temp(f"421 {words}")),
+    ],
+)
+def test_what_is_told_has_no_secrets_of_addresses(make: Callable[[str], Exception]) -> None:
+    translated = translate(make("GET https://bob:hidden@host/f?sig=hidden&se=1 failed"), "f")
+    assert isinstance(translated, OSError)
+    assert "GET https://...@host/f?sig=...&se=1 failed" in str(translated)
 
 
 @pytest.mark.parametrize(

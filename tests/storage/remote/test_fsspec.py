@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import io
 import logging
 import os
@@ -10,7 +11,7 @@ import sys
 import threading
 import uuid
 import zipfile
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any, ClassVar
 
@@ -47,6 +48,7 @@ LISTING = {
 READ = {"s3": ["GET"], "gcs": ["GET"], "azure": ["GET", "HEAD"], "webdav": ["GET"]}
 """Azure's filesystem cannot ask for a version, so that it is looked at afterwards."""
 SESSIONS = ["ssh", "paramiko", "ftp"]
+SOON = 10.0
 
 
 @pytest.fixture
@@ -132,6 +134,38 @@ class TestOnTheWire:
         monkeypatch.setenv("AWS_MAX_ATTEMPTS", "1")  # else the client waits longer each time
         on_the_wire.assert_an_outage_is_no_absence(fsspec_storage(place.kind, place.space.at(free_port())))
 
+    @each(FSSPEC, "s3", "azure")
+    def test_a_name_that_would_be_cut_off_is_refused(self, place: Place, caplog: pytest.LogCaptureFixture) -> None:
+        """As `report`, of which it would be taken for a version."""
+        cut = "report?versionId=1" if place.kind == "s3" else "report?versionid=1"
+        for name in ("report", cut, f"{cut}/below", "what?version=1"):
+            place.space.put(name, name.encode())
+        with caplog.at_level(logging.WARNING):
+            assert sorted(entry.name for entry in place.storage.scandir()) == ["report", "what?version=1"]
+        assert [record.message.partition(" in the ")[2] for record in caplog.records] == [
+            f"listing of {place.storage._root!r} cannot be named as a file, and is left out"
+        ] * 2
+        for operation in (
+            place.storage.check_name,
+            place.storage.stat,
+            place.storage.open,
+            place.storage.unlink,
+            lambda name: place.storage.save(name, content(b"x")),
+            lambda name: place.storage.replace(name, content(b"x")),
+            lambda name: place.storage.copy("what?version=1", name),
+        ):
+            for name in (cut, f"{cut}/below"):
+                with pytest.raises(SuspiciousFileOperation):
+                    operation(name)
+        assert place.space.get("report") == b"report"
+
+    @each(FSSPEC, "ssh", "paramiko", "ftp", "webdav", "smb")
+    def test_no_file_is_taken_for_a_draft(self, place: Place) -> None:
+        on_the_wire.assert_no_file_is_taken_for_a_draft(place.storage)
+
+    def test_no_local_file_is_taken_for_a_draft(self, tmp_path: Path) -> None:
+        on_the_wire.assert_no_file_is_taken_for_a_draft(FsspecStorage("file", str(tmp_path)))
+
     @each(FSSPEC, "s3", "gcs", "azure")
     def test_a_container_that_is_missing_is_no_empty_directory(self, place: Place) -> None:
         protocol, options, _ = place.space.fsspec
@@ -183,6 +217,47 @@ class TestConnections:
         assert list(place.storage.scandir("d")) == []
         place.storage.rmdir("d")
         assert not place.storage.exists("d")
+
+
+@each(FSSPEC, "paramiko", "ftp")
+def test_a_connection_that_fails_keeps_others_from_being_made_for_a_minute(
+    place: Place, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    place.space.put("f", b"content")
+    now = [1000.0]
+    monkeypatch.setattr("storage.remote.fsspec.client.monotonic", lambda: now[0])
+    storage, client, failed = place.storage, place.storage._client, threading.Event()
+
+    def refused(options: dict[str, Any]) -> None:
+        failed.set()
+        raise ConnectionError(errno.ECONNREFUSED, "a short outage")
+
+    def in_background(work: Callable[[], object]) -> threading.Thread:
+        thread = threading.Thread(target=work, daemon=True)
+        thread.start()
+        return thread
+
+    def another(filesystem: Any) -> threading.Thread:
+        with monkeypatch.context() as broken:
+            broken.setattr(storage._protocol, "connect", refused)
+            thread = in_background(lambda: sizes.append(storage.stat("f").size))
+            assert failed.wait(SOON)
+        return thread
+
+    sizes: list[int] = []
+    client.call("f", another).join(SOON)
+    assert sizes == [7], "it has waited for its turn"
+    two: list[bool] = []
+    now[0] += 59.0
+    waiting = client.call("f", lambda _: in_background(lambda: storage.stat("f")))
+    waiting.join(SOON)
+    assert len(client._idle) == 1
+    now[0] += 1.0
+    side_by_side = in_background(
+        lambda: two.append(client.call("f", lambda one: client.call("f", lambda other: one is not other)))
+    )
+    side_by_side.join(SOON)
+    assert two == [True]
 
 
 def break_connection(kind: str, filesystem: Any) -> None:

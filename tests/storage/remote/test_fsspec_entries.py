@@ -62,7 +62,7 @@ def test_a_listing_shows_what_can_be_named(caplog: pytest.LogCaptureFixture) -> 
         {"name": "bucket/d/sub/", "type": "directory"},
     ]
     with caplog.at_level(logging.WARNING):
-        found = list(entries_of("bucket/d", listed, forbidden="#"))
+        found = list(entries_of("bucket/d", listed, lambda name: "#" not in name))
     assert found == [Entry("x", Kind.DIRECTORY), Entry("sub", Kind.DIRECTORY)]
     assert len(caplog.records) == 3
 
@@ -131,6 +131,7 @@ def test_what_the_caller_was_handling_has_nothing_to_do_with_it() -> None:
         (PermissionError("a"), PermissionError, errno.EACCES),
         (OSError("Socket is closed"), ConnectionError, errno.EIO),
         (OSError("Failure"), OSError, errno.EIO),
+        (OSError("Failure of sftp://bob:hidden@host"), OSError, errno.EIO),
         (UnicodeEncodeError("utf-8", "\udcff", 0, 1, "surrogates not allowed"), OSError, errno.EILSEQ),
     ],
     ids=repr,
@@ -139,3 +140,4 @@ def test_what_says_no_number_gets_one(error: Exception, wanted: type[OSError], c
     translated = translate(error, "a")
     assert isinstance(translated, wanted)
     assert translated.errno == code
+    assert "hidden" not in str(translated)

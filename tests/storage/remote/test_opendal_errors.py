@@ -291,6 +291,16 @@ class TestOfTheAnswers:
             file.read()
         assert caught.value.errno == errno.EIO
 
+    def test_what_the_credentials_are_decides_nothing(self, s3_bucket: Bucket, proxy: HTTPProxy) -> None:
+        """They are words of the answer, which are not to be seen."""
+        options = s3_bucket.at(proxy.port).opendal | {"access_key_id": "bucket", "secret_access_key": "Such"}
+        storage = OpenDALStorage(**options, deadline=1.5, retries=0)
+        proxy.answer(404, body=xml("NoSuchBucket"), method="GET", times=9)
+        with storage.open("f") as file, pytest.raises(OSError, match="does not exist") as caught:
+            file.read()
+        assert caught.value.errno == errno.EIO
+        assert "NoSuch" not in str(caught.value.__cause__)
+
     def test_what_an_object_is_called_decides_nothing(self, storage: OpenDALStorage) -> None:
         for name in ("NoSuchBucket", "timeout reached", "AccessDenied", "status: 403"):
             with pytest.raises(FileNotFoundError):

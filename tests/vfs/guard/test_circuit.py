@@ -8,8 +8,8 @@ import time
 
 import pytest
 
-from vfs.guard.calls import HungError
-from vfs.guard.circuit import FAILURES, FIRST_PAUSE, LONGEST_PAUSE, SECONDS, Circuit, NotAskedError, is_outage
+from vfs.guard.calls import HungError, NotAskedError
+from vfs.guard.circuit import FAILURES, FIRST_PAUSE, LONGEST_PAUSE, SECONDS, Circuit, is_outage
 
 
 class Clock:

@@ -3,16 +3,19 @@
 from __future__ import annotations
 
 import errno
+import threading
 import time
 from collections.abc import Callable, Iterator
+from typing import Any
 
 import pytest
 
 from services.http_proxy import HTTPProxy
 from services.s3 import Bucket
-from storage import ContentFile, FileSystemStorage, InMemoryStorage
+from storage import ContentFile, Entry, FileSystemStorage, InMemoryStorage
 from storage.base import Storage
-from vfs.guard import GuardedStorage, guarded
+from vfs.guard import Circuit, GuardedStorage, NotAskedError, guarded
+from vfs.guard.circuit import LONGEST_PAUSE
 from vfs.guard.storage import PAUSES
 from vfs.names.lookups import supports
 
@@ -185,6 +188,61 @@ def test_it_is_not_tried_again_where_the_first_try_took_long(flaky: Flaky, monke
     with pytest.raises(ConnectionError):
         guarded(flaky, SOON).stat("file")
     assert flaky.calls == 1
+
+
+class Stuck(InMemoryStorage):
+    """What would store "stuck" hangs until it is let go."""
+
+    blocking = True
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.let_go = threading.Event()
+
+    def replace(self, name: str, *args: Any, **options: Any) -> Entry:
+        if name == "stuck":
+            self.let_go.wait()
+        return super().replace(name, *args, **options)
+
+
+def test_a_name_that_is_stuck_takes_nothing_else_down() -> None:
+    backend = Stuck()
+    backend.save("ok", ContentFile(b"content"))
+    storage = guarded(backend, 0.2)
+    assert isinstance(storage, GuardedStorage)
+    circuit = storage.guard.circuit
+    began = time.monotonic()
+    with pytest.raises(TimeoutError):
+        storage.replace("stuck", ContentFile(b"1"))
+    assert circuit.is_open
+    for is_closed in (False, True):
+        if is_closed:
+            assert _again(lambda: storage.stat("ok").size) == 7
+        asked = storage.guard.requests.counts
+        with pytest.raises(NotAskedError) as caught:
+            storage.replace("stuck", ContentFile(b"2"))
+        assert caught.value.asked_at >= began
+        assert (storage.guard.requests.counts, circuit.is_open) == (asked, not is_closed)
+    assert storage.stat("ok").size == 7
+    assert storage.replace("ok", ContentFile(b"new")).size == 3
+    backend.let_go.set()
+    assert _again(lambda: storage.replace("stuck", ContentFile(b"two")).size) == 3
+    storage.close()
+
+
+def test_a_name_that_is_stuck_is_not_the_one_that_tries_for_all() -> None:
+    backend = Stuck()
+    backend.save("ok", ContentFile(b"content"))
+    now = [100.0]
+    storage = guarded(backend, 0.2, Circuit(lambda: now[0]))
+    with pytest.raises(TimeoutError):
+        storage.replace("stuck", ContentFile(b"1"))
+    now[0] += LONGEST_PAUSE
+    with pytest.raises(NotAskedError):
+        storage.replace("stuck", ContentFile(b"2"))
+    assert storage.stat("ok").size == 7
+    backend.let_go.set()
+    storage.close()
 
 
 def test_it_has_what_the_storage_has_and_no_more(flaky: Flaky) -> None:
