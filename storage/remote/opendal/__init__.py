@@ -57,6 +57,7 @@ from storage.entry import Entry, Kind
 from storage.exceptions import ImproperlyConfigured, os_error
 from storage.files import File
 from storage.names import checked_name, filepath_to_uri
+from storage.remote.local_copy import repeatable
 from storage.remote.opendal.conditions import Conditions
 from storage.remote.opendal.connection import Connection, Limits
 from storage.remote.opendal.entries import Entries, normalised, storable
@@ -239,18 +240,19 @@ class OpenDALStorage(Moving):
     def _save(self, name: str, content: Any) -> str:
         plain = storable(normalised(name))
         self._lookups.require_no_object_above(plain)
-        while True:
-            try:
-                self._uploads.store(plain, content, Wish(if_absent=True))
-            except FileExistsError:
-                # Taken since its name was chosen. A subclass whose choice is the same name again wants to overwrite.
-                other = storable(normalised(self.get_available_name(plain)))
-                if other == plain:
-                    self._uploads.store(plain, content, Wish())
+        with repeatable(content) as again:
+            while True:
+                try:
+                    self._uploads.store(plain, again, Wish(if_absent=True))
+                except FileExistsError:
+                    # Taken since its name was chosen. A subclass that chooses the same name again wants to overwrite.
+                    other = storable(normalised(self.get_available_name(plain)))
+                    if other == plain:
+                        self._uploads.store(plain, again, Wish())
+                        return plain
+                    plain = other
+                else:
                     return plain
-                plain = other
-            else:
-                return plain
 
     def _store(self, name: str, content: Any, wish: Wish) -> Entry:
         entry = self._uploads.store(name, content, wish)

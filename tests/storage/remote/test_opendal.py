@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import contextlib
 import logging
+import os
 import subprocess
 import sys
 import urllib.request
@@ -48,6 +50,20 @@ def with_directories(s3_bucket: Bucket) -> Iterator[OpenDALStorage]:
     made = OpenDALStorage(**s3_bucket.opendal, directories=True)
     yield made
     made.close()
+
+
+@pytest.fixture
+def piped() -> Iterator[Callable[[bytes], File]]:
+    """Makes files that can be read once, of a few bytes each."""
+    with contextlib.ExitStack() as opened:
+
+        def make(data: bytes) -> File:
+            source, target = os.pipe()
+            with open(target, "wb") as writer:
+                writer.write(data)
+            return File(opened.enter_context(open(source, "rb")), "pipe")
+
+        yield make
 
 
 def requests_of(proxy: HTTPProxy, call: Callable[[], object]) -> list[str]:
@@ -533,6 +549,35 @@ class TestUploads:
         with pytest.raises(ConnectionResetError):
             storage.replace("big", Broken(None, "big"))
         assert s3_bucket.get("big") == b"old"
+
+    def test_a_pipe_that_is_saved_over_what_is_there_is_all_stored(
+        self, s3_bucket: Bucket, piped: Callable[[bytes], File]
+    ) -> None:
+        class Overwriting(OpenDALStorage):
+            def get_available_name(self, name: str, max_length: int | None = None) -> str:
+                return name
+
+        storage = Overwriting(**s3_bucket.opendal)
+        s3_bucket.put("f", b"first")
+        assert storage.save("f", piped(b"second")) == "f"
+        assert s3_bucket.get("f") == b"second"
+        storage.close()
+
+    def test_a_pipe_whose_name_was_taken_meanwhile_is_all_stored_under_another(
+        self, s3_bucket: Bucket, piped: Callable[[bytes], File]
+    ) -> None:
+        class Overtaken(OpenDALStorage):
+            def get_available_name(self, name: str, max_length: int | None = None) -> str:
+                free = super().get_available_name(name, max_length)
+                if free == "f":
+                    s3_bucket.put("f", b"faster")
+                return free
+
+        storage = Overtaken(**s3_bucket.opendal)
+        stored = storage.save("f", piped(b"content"))
+        assert stored != "f"
+        assert (s3_bucket.get("f"), s3_bucket.get(stored)) == (b"faster", b"content")
+        storage.close()
 
     def test_what_a_service_cannot_complete_at_once_takes_another_name_first(self, tmp_path: Path) -> None:
         storage = OpenDALStorage("fs", root=tmp_path, part_size=2**20)
