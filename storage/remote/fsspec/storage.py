@@ -22,7 +22,7 @@ from storage.remote.fsspec.protocol import Condition
 from storage.remote.local_copy import local_copy
 from storage.remote.ranged_file import RangedFile
 from storage.remote.times import moment_of
-from storage.remote.whole_file import WholeFile
+from storage.remote.whole_file import WholeFile, basis_of
 
 _WRITING = frozenset("wxa+")
 
@@ -165,8 +165,18 @@ class FsspecStorage(Storage):
     def _open(self, name: str, mode: str = "rb") -> File:
         """Any of the builtin open()'s modes; what is written is stored whole when it is closed."""
         if not _WRITING.isdisjoint(mode):
-            checked_name(name)
-            return WholeFile(self, name, mode)
+            return self._whole(checked_name(name), mode)
+        return self._opened(name, mode)
+
+    def _whole(self, name: str, mode: str) -> File:
+        before, if_version, if_absent = basis_of(name, mode, self.find, lambda: self._opened(name, "rb"))
+
+        def store(content: File) -> None:
+            self.replace(name, content, if_version=if_version, if_absent=if_absent)
+
+        return WholeFile(name, mode, before, store)
+
+    def _opened(self, name: str, mode: str) -> File:
         return self._ranged(name, self._look_at_file(name), mode)
 
     def _ranged(self, name: str, entry: Entry, mode: str) -> File:

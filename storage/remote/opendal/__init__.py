@@ -28,7 +28,6 @@ off often; `FsspecStorage` is the one for that.
     seen         attributes that need not be asked for again
     conditions   which conditions hold, by trying
     reading      ranges of one version, and files made of them
-    pending      files opened for writing
     pieces       contents in pieces
     budget       memory for them
     uploads      stores, whole and in parts, under conditions
@@ -64,11 +63,11 @@ from storage.remote.opendal.entries import Entries, normalised, storable
 from storage.remote.opendal.lookups import Lookups
 from storage.remote.opendal.moving import Moving
 from storage.remote.opendal.options import Arguments, as_text, keeps_directories
-from storage.remote.opendal.pending import PendingFile
 from storage.remote.opendal.reading import Ranges
 from storage.remote.opendal.uploads import Uploads, Wish
 from storage.remote.ranged_file import RangedFile
 from storage.remote.times import moment_of
+from storage.remote.whole_file import WholeFile, basis_of
 
 __all__ = ("OpenDALStorage",)
 
@@ -198,13 +197,13 @@ class OpenDALStorage(Moving):
 
     def _open(self, name: str, mode: str = "rb") -> File:
         plain = storable(normalised(name))
-        kind = mode.replace("b", "").replace("t", "")
-        if kind == "r":
+        if mode.replace("b", "").replace("t", "") == "r":
             return self._opened(plain, mode)
-        if kind.rstrip("+") not in ("r", "w", "a", "x"):
-            raise ValueError(f"invalid mode: {mode!r}")
-        wish, before = self._basis(plain, kind)
-        return PendingFile(plain, mode, before, lambda content: self._store(plain, content, wish))
+        basis = basis_of(plain, mode, self._lookups.find, lambda: self._opened(plain, "rb"))
+        if basis.before is None:
+            self._lookups.require_no_object_above(plain)
+        wish = Wish(basis.if_version, basis.if_absent)
+        return WholeFile(plain, mode, basis.before, lambda content: self._store(plain, content, wish))
 
     def _opened(self, name: str, mode: str) -> RangedFile:
         """The object as it is now; IsADirectoryError, OSError (ELOOP) for a symbolic link."""
@@ -222,20 +221,6 @@ class OpenDALStorage(Moving):
         if not entry.is_file:
             raise OSError(errno.ELOOP if entry.kind is Kind.SYMLINK else errno.ENXIO, "not a regular file", name)
         return entry
-
-    def _basis(self, name: str, kind: str) -> tuple[Wish, File | None]:
-        """What a file opened for writing requires of the object when it is stored, and what it begins with."""
-        if kind.startswith("x"):
-            wish = Wish(if_absent=True)
-            wish.check(name, self._lookups.find(name))
-            return wish, None
-        if kind.startswith("w"):
-            return Wish(), None
-        entry = self._lookups.find(name)
-        if entry is None and kind.startswith("a"):
-            return Wish(if_absent=True), None
-        before = self._opened(name, "rb")
-        return Wish(if_version=before.stat().version), before
 
     def _save(self, name: str, content: Any) -> str:
         plain = storable(normalised(name))

@@ -330,6 +330,45 @@ class TestProtocolsThatAreNotKnown:
         with pytest.raises(FileExistsError):
             storage.open("f", "xb")
 
+    def test_what_was_changed_meanwhile_is_not_overwritten(self) -> None:
+        storage = FsspecStorage("memory", f"/{uuid.uuid4()}")
+        storage.save("f", content(b"first"))
+        for mode in ("r+b", "ab"):
+            file = storage.open("f", mode)
+            file.write(b"F")
+            storage.replace("f", content(b"another's"))
+            with pytest.raises(VersionMismatchError):
+                file.close()
+            assert file.closed
+            with storage.open("f") as stored:
+                assert stored.read() == b"another's"
+        file = storage.open("new", "ab")
+        file.write(b"mine")
+        storage.save("new", content(b"another's"))
+        with pytest.raises(FileExistsError):
+            file.close()
+
+    def test_nothing_is_stored_where_nothing_was_written(self) -> None:
+        storage = FsspecStorage("memory", f"/{uuid.uuid4()}")
+        storage.save("f", content(b"first"))
+        before = storage.stat("f").version
+        for mode in ("r+b", "ab", "r+"):
+            with storage.open("f", mode) as file:
+                assert file.size == 5
+        assert storage.stat("f").version == before
+        with storage.open("f", "r+b") as file:
+            file.truncate(2)
+        assert (storage.size("f"), storage.stat("f").version == before) == (2, False)
+        with pytest.raises(ValueError, match="invalid mode"):
+            storage.open("f", "w+r")
+
+    def test_nothing_is_stored_below_a_file(self) -> None:
+        storage = FsspecStorage(f"{__name__}.Fake", "root")
+        Fake.objects = {"root/a": b"content"}
+        with pytest.raises(NotADirectoryError), storage.open("a/c", "wb") as file:
+            file.write(b"x")
+        assert Fake.objects == {"root/a": b"content"}
+
 
 class TestHTTP:
     """fsspec's takes all that fails for absence."""

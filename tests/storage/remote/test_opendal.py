@@ -458,6 +458,25 @@ class TestWriting:
             pass
         assert s3_bucket.get("empty") == b""
 
+    @pytest.mark.parametrize("mode", ["wb", "w", "xb", "ab", "a+"])
+    def test_nothing_is_stored_below_an_object(self, storage: OpenDALStorage, s3_bucket: Bucket, mode: str) -> None:
+        s3_bucket.put("a", b"content")
+        for name in ("a/c", "a/b/c"):
+            with pytest.raises(NotADirectoryError):
+                storage.open(name, mode)
+        with storage.open("a") as file:
+            assert file.read() == b"content"
+        assert s3_bucket.keys() == ["a"]
+
+    @pytest.mark.parametrize("mode", ["wb", "r+b", "ab"])
+    def test_a_block_that_fails_stores_nothing(
+        self, storage: OpenDALStorage, s3_bucket: Bucket, proxy: HTTPProxy, mode: str
+    ) -> None:
+        s3_bucket.put("f", b"first")
+        with pytest.raises(ZeroDivisionError), storage.open("f", mode) as file:
+            file.writelines(b"half" * (1 // number) for number in (1, 0))
+        assert (file.closed, proxy.count("PUT"), s3_bucket.get("f")) == (True, 0, b"first")
+
     def test_bad_modes(self, storage: OpenDALStorage) -> None:
         with pytest.raises(ValueError, match="invalid mode"):
             storage.open("f", "q")
