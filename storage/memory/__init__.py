@@ -19,7 +19,7 @@ from storage.base import Condition
 from storage.conf import setting_changed
 from storage.deconstruct import deconstructible
 from storage.entry import Entry
-from storage.exceptions import FileInTheWayError, SuspiciousFileOperation
+from storage.exceptions import FileInTheWayError, NameTooLongError, SuspiciousFileOperation
 from storage.files import File
 from storage.memory.file import MemoryFile
 from storage.memory.lookup import fail
@@ -187,7 +187,7 @@ class InMemoryStorage(StorageSettingsMixin, MemoryOperations):
         with self._tree.lock:
             try:
                 self._tree.find(self._slot(plain))
-            except (FileNotFoundError, NotADirectoryError):
+            except (FileNotFoundError, NotADirectoryError, NameTooLongError):
                 return False
         return True
 

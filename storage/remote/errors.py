@@ -83,6 +83,7 @@ _FTP_WORDS = {
     "not a directory": errno.ENOTDIR,
     "is a directory": errno.EISDIR,
     "not empty": errno.ENOTEMPTY,
+    "name too long": errno.ENAMETOOLONG,
     "file exists": errno.EEXIST,
     "already exists": errno.EEXIST,
     "denied": errno.EACCES,

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import errno
+import os
 from collections.abc import Iterator
 from datetime import datetime
 from typing import Any
@@ -61,7 +62,7 @@ class FsspecStorage(Storage):
         given = (location if root is None else root) or ""
         kind = self._protocol.kind
         told = kind._get_kwargs_from_urls(given) if "://" in given else {}
-        self._root: str = kind._strip_protocol(given) if given else ""
+        self._root = self._protocol.root(given)
         self._client = Client(self._protocol, {**told, **options})
         self._public_url = public_url
 
@@ -126,6 +127,16 @@ class FsspecStorage(Storage):
             return self.find(name) is not None
         except NotADirectoryError:
             return False
+        except OSError as error:
+            if not self._is_too_long(name, error):  # which is not taken, as Django asks before it cuts it
+                raise
+            return False
+
+    def _is_too_long(self, name: str, error: OSError) -> bool:
+        """Whether it is the name's length that an error may mean; few servers have a word for that."""
+        if isinstance(error, ConnectionError | TimeoutError):
+            return False
+        return error.errno == errno.ENAMETOOLONG or max(map(len, os.fsencode(name).split(b"/"))) > self.name_max
 
     def listdir(self, path: str) -> tuple[list[str], list[str]]:
         """The names in a directory: those of directories, and those of files."""

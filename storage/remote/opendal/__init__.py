@@ -254,9 +254,14 @@ class OpenDALStorage(Moving):
             self._delete(plain, entry)
 
     def exists(self, name: str) -> bool:
-        """Whether there is an object or a directory of this name."""
+        """Whether there is an object or a directory of this name; the root is there."""
         plain = normalised(name)
-        return self._lookups.find(plain) is not None
+        try:
+            return not plain or self._lookups.find(plain) is not None
+        except OSError as error:
+            if error.errno != errno.ENAMETOOLONG:  # such a name is not taken, as Django asks before it cuts it
+                raise
+            return False
 
     def listdir(self, path: str) -> tuple[list[str], list[str]]:
         """The names in a directory: those of directories, and those of objects."""

@@ -115,6 +115,12 @@ def test_other_errors_of_the_system_s_kind(error: Exception, expected: type[OSEr
     assert translated.errno
 
 
+def test_a_name_that_is_too_long_for_a_server_of_ftp() -> None:
+    translated = translate(of_ftp(ftplib.error_perm("550 File name too long.")), "a")
+    assert isinstance(translated, OSError)
+    assert translated.errno == errno.ENAMETOOLONG
+
+
 class OfAiohttpError(OSError):
     """As aiohttp's: the number of the system, and no class of it."""
 

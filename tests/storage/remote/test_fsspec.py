@@ -316,6 +316,18 @@ class TestProtocolsThatAreNotKnown:
             storage.save("new", content(b""))
         storage.close()
 
+    def test_local_files_without_a_root_are_those_of_the_current_folder(
+        self, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        monkeypatch.chdir(tmp_path)
+        storage = FsspecStorage("file")
+        monkeypatch.chdir("/")  # as a daemon does
+        storage.mkdir("~root")
+        assert storage.listdir("~root") == ([], [])
+        assert storage.save("~root/f", content(b"x")) == "~root/f"
+        assert (tmp_path / "~root" / "f").read_bytes() == b"x"
+        assert storage.listdir("") == (["~root"], [])
+
     def test_what_breaks_off_is_not_stored(self) -> None:
         storage = FsspecStorage("memory", f"/{uuid.uuid4()}")
         with pytest.raises(ZeroDivisionError), storage.open("f", "wb") as file:

@@ -245,6 +245,17 @@ class TestKeys:
         assert read(storage, "d//f") == read(storage, "./d/x/../f") == b"content"
         assert names(storage, "d/") == names(storage, "./d") == ([], ["f"])
 
+    def test_the_root_is_there(self, storage: OpenDALStorage, proxy: HTTPProxy) -> None:
+        assert storage.exists("")
+        assert storage.exists(".")
+        assert proxy.requests == []
+
+    def test_a_name_that_is_too_long_for_a_disk_is_cut_to_max_length(self, tmp_path: Path) -> None:
+        storage = OpenDALStorage("fs", root=str(tmp_path))
+        stored = storage.save(f"{'x' * 300}.txt", ContentFile(b"content"), max_length=100)
+        assert (len(stored), read(storage, stored)) == (100, b"content")
+        storage.close()
+
     def test_a_root_is_not_left(self, s3_bucket: Bucket) -> None:
         storage = OpenDALStorage(**s3_bucket.opendal, root="/sub dir")
         put(storage, "f", b"inside")
