@@ -124,15 +124,15 @@ class DjangoAPI(Observed):
         raise _not_provided("url")
 
     def get_accessed_time(self, name: str) -> datetime:
-        """When the file was last read; aware if the setting USE_TZ is on, else naive local time."""
+        """When the file was last read; aware if USE_TZ is on, else naive, in the zone of TIME_ZONE."""
         raise _not_provided("get_accessed_time")
 
     def get_created_time(self, name: str) -> datetime:
-        """When the file was made; aware if the setting USE_TZ is on, else naive local time."""
+        """When the file was made; aware if USE_TZ is on, else naive, in the zone of TIME_ZONE."""
         raise _not_provided("get_created_time")
 
     def get_modified_time(self, name: str) -> datetime:
-        """When the content last changed; aware if the setting USE_TZ is on, else naive local time."""
+        """When the content last changed; aware if USE_TZ is on, else naive, in the zone of TIME_ZONE."""
         raise _not_provided("get_modified_time")
 
 

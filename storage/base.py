@@ -28,8 +28,9 @@ from storage.exceptions import (
     os_error,
 )
 from storage.files import File
-from storage.listing import components, nanoseconds
+from storage.listing import components
 from storage.names import checked_name, join_name, split_name
+from storage.times import nanoseconds_of
 
 __all__ = ("RENAME_EXCHANGE", "RENAME_NOREPLACE", "Storage", "Subscription")
 
@@ -355,7 +356,7 @@ class Storage(DjangoAPI):
         size = self.size(name)
         mtime_ns: int | None = None
         with contextlib.suppress(NotImplementedError):
-            mtime_ns = nanoseconds(self.get_modified_time(name))
+            mtime_ns = nanoseconds_of(self.get_modified_time(name))
         version = None if mtime_ns is None else f"{mtime_ns:x}-{size:x}"
         return Entry(split_name(name)[1], Kind.FILE, size=size, mtime_ns=mtime_ns, version=version)
 

@@ -34,7 +34,8 @@ SETTINGS = {
     "FILE_UPLOAD_DIRECTORY_PERMISSIONS": Setting(None, int, nullable=True),
     "FILE_UPLOAD_TEMP_DIR": Setting(None, str, nullable=True, is_path=True),
     "USE_TZ": Setting(True, bool),
-    # Kept for programs that ask; unlike Django, the package never changes the time zone of the process.
+    # The zone of naive times where anybody has set it, else that is the process's; see `storage.times`. Unlike Django,
+    # the package never changes the time zone of the process.
     "TIME_ZONE": Setting("America/Chicago", str),
     # For vfs alone: options of mounts by alias, in the words of `vfs mount -o`.
     "MOUNT_OPTIONS": Setting({}, dict),

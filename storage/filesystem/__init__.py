@@ -16,7 +16,7 @@ from datetime import UTC, datetime
 from functools import partial
 from typing import Any
 
-from storage.conf import setting_changed, settings
+from storage.conf import setting_changed
 from storage.copying import copy_content
 from storage.deconstruct import deconstructible
 from storage.drafts import is_draft, refuse_drafts
@@ -28,6 +28,7 @@ from storage.filesystem.file import LocalFile, Opener
 from storage.filesystem.saving import Attributes, Upload, open_directory, write_content
 from storage.filesystem.surface import LocalTree, remove_directory
 from storage.names import checked_name, safe_join, split_name
+from storage.times import shown
 
 __all__ = ("FileSystemStorage",)
 
@@ -142,7 +143,7 @@ class FileSystemStorage(LocalTree):
         return self._stat_of_file(name).st_size
 
     def get_accessed_time(self, name: str) -> datetime:
-        """When the file was last read; aware if the setting USE_TZ is on, else naive local time."""
+        """When the file was last read; aware if USE_TZ is on, else naive, in the zone of TIME_ZONE."""
         return self._datetime_from_timestamp(self._stat_of_file(name).st_atime)
 
     def get_created_time(self, name: str) -> datetime:
@@ -150,11 +151,11 @@ class FileSystemStorage(LocalTree):
         return self._datetime_from_timestamp(self._stat_of_file(name).st_ctime)
 
     def get_modified_time(self, name: str) -> datetime:
-        """When the content last changed; aware if the setting USE_TZ is on, else naive local time."""
+        """When the content last changed; aware if USE_TZ is on, else naive, in the zone of TIME_ZONE."""
         return self._datetime_from_timestamp(self._stat_of_file(name).st_mtime)
 
     def _datetime_from_timestamp(self, ts: float) -> datetime:
-        return datetime.fromtimestamp(ts, tz=UTC if settings.USE_TZ else None)
+        return shown(datetime.fromtimestamp(ts, UTC))
 
     def _stat_of_file(self, name: str) -> os.stat_result:
         return self._beneath.stat(self._located(name), follow=True)

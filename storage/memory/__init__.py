@@ -11,15 +11,15 @@ import contextlib
 import errno
 import os
 from collections.abc import Iterator
-from datetime import UTC, datetime, timedelta
+from datetime import datetime
 from typing import Any
 
 from storage.api import Content
 from storage.base import Condition
-from storage.conf import setting_changed, settings
+from storage.conf import setting_changed
 from storage.deconstruct import deconstructible
 from storage.entry import Entry
-from storage.exceptions import FileInTheWayError, SuspiciousFileOperation
+from storage.exceptions import FileInTheWayError, NameTooLongError, SuspiciousFileOperation
 from storage.files import File
 from storage.memory.file import MemoryFile
 from storage.memory.lookup import fail
@@ -29,8 +29,8 @@ from storage.memory.surface import MemoryOperations
 from storage.memory.tree import MemoryTree
 from storage.mixins import StorageSettingsMixin
 from storage.names import join_name, safe_join, split_name
+from storage.times import moment_at
 
-_EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 _TO_NORMALISE = frozenset({"", ".", ".."})
 _FILE_MODE = 0o644
 _DIRECTORY_MODE = 0o755
@@ -187,7 +187,7 @@ class InMemoryStorage(StorageSettingsMixin, MemoryOperations):
         with self._tree.lock:
             try:
                 self._tree.find(self._slot(plain))
-            except (FileNotFoundError, NotADirectoryError):
+            except (FileNotFoundError, NotADirectoryError, NameTooLongError):
                 return False
         return True
 
@@ -216,15 +216,15 @@ class InMemoryStorage(StorageSettingsMixin, MemoryOperations):
         """When the file was last opened to be read, or the directory's entries last changed."""
         entry = self._entry(name)
         # Django counts a change of a directory as an access to it; POSIX does not.
-        return _moment(max(entry.atime_ns or 0, entry.mtime_ns or 0) if entry.is_dir else entry.atime_ns)
+        return moment_at(max(entry.atime_ns or 0, (entry.is_dir and entry.mtime_ns) or 0))
 
     def get_created_time(self, name: str) -> datetime:
         """When the file was made."""
-        return _moment(self._entry(name).btime_ns)
+        return moment_at(self._entry(name).btime_ns or 0)
 
     def get_modified_time(self, name: str) -> datetime:
         """When the content last changed."""
-        return _moment(self._entry(name).mtime_ns)
+        return moment_at(self._entry(name).mtime_ns or 0)
 
     def _plain(self, name: str | os.PathLike[str]) -> str:
         """A name of Django's surface, relative and normalised; SuspiciousFileOperation where it leaves the storage."""
@@ -332,9 +332,3 @@ class InMemoryStorage(StorageSettingsMixin, MemoryOperations):
         with tree.lock:
             tree.find_directory(directory)
             return MemoryFile(self, tree.new_file(mode, uid, gid), "r+b", None, "")
-
-
-def _moment(ns: int | None) -> datetime:
-    """The time as Django gives it: aware where USE_TZ says so, else naive and local."""
-    moment = _EPOCH + timedelta(microseconds=(ns or 0) // 1000)
-    return moment if settings.USE_TZ else moment.astimezone().replace(tzinfo=None)

@@ -132,8 +132,11 @@ class Content(Inode):
         for start, end in backing.extents(0, size):
             self.copy_range_from(source, start, start, end - start)
 
-    def copy_range_from(self, source: Content, offset: int, start: int, size: int) -> None:
-        """Copy `size` bytes of `source`, which has them at `offset`, to `start`."""
+    def copy_range_from(self, source: Content, offset: int, start: int, size: int) -> int:
+        """Copy up to `size` bytes of `source`, from `offset` on, to `start`; returns how many, fewer only at its end.
+
+        That can come sooner than the caller has seen it: a descriptor that was lent is cut off without the tree's lock.
+        """
         origin, backing = source.data, self._backing_for(start, start + size)
         done = 0
         if isinstance(origin, Memfd) and isinstance(backing, Memfd):
@@ -143,8 +146,11 @@ class Content(Inode):
             self._settle(backing)
         while done < size:
             data = source.pread(min(size - done, CHUNK), offset + done)
+            if not data:
+                break
             self.pwrite(memoryview(data), start + done)
             done += len(data)
+        return done
 
     def punch(self, start: int, end: int) -> None:
         """Make the bytes from `start` to `end` zeros that take no room, as far as there are any."""

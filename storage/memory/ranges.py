@@ -73,19 +73,24 @@ class HeldRanges(Hold):
         copied = 0
         while copied < size:
             part = min(size - copied, _AT_ONCE)
-            copied += target._copied_from(self, offset + copied, target_offset + copied, part)
+            done = target._copied_from(self, offset + copied, target_offset + copied, part)
+            if not done:  # cut off meanwhile by somebody else
+                break
+            copied += done
         return copied
 
     def _copied_from(self, other: HeldRanges, offset: int, start: int, size: int) -> int:
         tree = self._tree
         with tree.lock:
             source, node = other._inode or closed(), self._inode or closed()
-            node.copy_range_from(source, offset, start, size)
+            copied = node.copy_range_from(source, offset, start, size)
+            if not copied:
+                return 0
             now = tree.now()
             source.accessed(now)
             node.changed(now)
         self._wrote()
-        return size
+        return copied
 
     def _sought(self, offset: int, whence: int) -> int:
         with self._tree.lock:

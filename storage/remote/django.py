@@ -20,9 +20,10 @@ import contextlib
 import copy
 import errno
 import logging
+import sys
 import threading
 from collections.abc import Iterable, Iterator
-from datetime import datetime
+from datetime import datetime, tzinfo
 from itertools import filterfalse
 from typing import Any
 
@@ -34,10 +35,13 @@ from storage.filesystem import FileSystemStorage
 from storage.names import checked_name
 from storage.remote.errors import translating
 from storage.remote.foreign_file import ForeignFile
+from storage.times import aware, shown, zone
 
 _logger = logging.getLogger(__name__)
 _ONE_CALL_AT_A_TIME = {"FTPStorage": ("_connection",), "SFTPStorage": ("_ssh", "_sftp")}
 """Backends with a single connection, which takes one call at a time, and the attributes that they have it in."""
+_OF_THE_PROCESS = ("FileSystemStorage", "InMemoryStorage")
+"""Django's own classes, whose naive times are of the process's zone."""
 _REQUIRED = ("open", "save", "delete", "exists", "listdir", "size")
 
 
@@ -68,7 +72,11 @@ def adapt(storage: Any) -> Storage:
 
 def _is_djangos(storage: Any, name: str) -> bool:
     """Whether it is exactly Django's own class: a subclass may do anything to the content."""
-    return type(storage).__name__ == name and type(storage).__module__.startswith("django.core.files.storage")
+    return _is_djangos_class(type(storage), name)
+
+
+def _is_djangos_class(cls: type, name: str) -> bool:
+    return cls.__name__ == name and cls.__module__.startswith("django.core.files.storage")
 
 
 def _apart(backend: Any, connection: Iterable[str]) -> Any:
@@ -183,18 +191,19 @@ class DjangoStorage(Storage):
 
     def get_accessed_time(self, name: str) -> datetime:
         """When the file was last read."""
-        moment: datetime = self._call("get_accessed_time", plain(name))
-        return moment
+        return self._time("get_accessed_time", name)
 
     def get_created_time(self, name: str) -> datetime:
         """When the file was made."""
-        moment: datetime = self._call("get_created_time", plain(name))
-        return moment
+        return self._time("get_created_time", name)
 
     def get_modified_time(self, name: str) -> datetime:
         """When the content last changed."""
-        moment: datetime = self._call("get_modified_time", plain(name))
-        return moment
+        return self._time("get_modified_time", name)
+
+    def _time(self, method: str, name: str) -> datetime:
+        moment: datetime = self._call(method, plain(name))
+        return shown(moment if moment.tzinfo is not None else aware(moment, _zone_of(self.wrapped)))
 
     def path(self, name: str) -> str:
         """The local path, where the backend has one."""
@@ -241,6 +250,20 @@ class DjangoStorage(Storage):
             raise NotImplementedError(f"{type(self.wrapped).__name__} has no {method}()")
         with self._guard, translating(name):
             return function(name, *args, **kwargs)
+
+
+def _zone_of(backend: Any) -> tzinfo | None:
+    """The zone of a backend's naive times; None for the process's.
+
+    It is Django's, by `make_naive()`, but for Django's own classes, which know of no other than the process's.
+    """
+    timezone = sys.modules.get("django.utils.timezone")
+    if timezone is None or isinstance(backend, Storage) or not sys.modules["django.conf"].settings.configured:
+        return zone()
+    if any(_is_djangos_class(cls, name) for cls in type(backend).__mro__ for name in _OF_THE_PROCESS):
+        return None
+    found: tzinfo = timezone.get_default_timezone()
+    return found
 
 
 def _has_backslash(name: str) -> bool:

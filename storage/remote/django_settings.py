@@ -6,17 +6,21 @@ Django project, they find our settings there, and Django's defaults for the rest
 
 from __future__ import annotations
 
+import sys
 from typing import Any
 
+from storage import times
 from storage.conf import setting_changed, settings
 
 
 class _OurSettings:
-    """What Django falls back on: our value of a setting, else Django's default."""
+    """What Django falls back on: our value of a setting, else Django's default, but for Chicago the process's zone."""
 
     def __getattr__(self, name: str) -> Any:
         from django.conf import global_settings
 
+        if name == "TIME_ZONE" and not times.is_set():
+            return times.process_zone()
         try:
             return getattr(settings, name)
         except AttributeError:
@@ -47,3 +51,6 @@ def _forget(*, setting: str, **_: Any) -> None:
     from django.conf import settings as django_settings
 
     django_settings.__dict__.pop(setting, None)
+    timezone = sys.modules.get("django.utils.timezone")
+    if setting == "TIME_ZONE" and timezone is not None:
+        timezone.get_default_timezone.cache_clear()

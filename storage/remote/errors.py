@@ -39,6 +39,12 @@ _DENIED = frozenset(
     }
 )
 _UNTRUSTED = frozenset({"BadHostKeyException", "HostKeyNotVerifiable"})
+_NUMBERED_OTHERWISE = frozenset({"SSLError", "gaierror", "herror"})
+"""OSErrors whose number is one of OpenSSL or of the resolver, and says something else here."""
+_NO_WAY = frozenset({errno.EHOSTDOWN, errno.EHOSTUNREACH, errno.ENETDOWN, errno.ENETUNREACH})
+"""What Python has no ConnectionError for."""
+_NO_CERTIFICATE = "CERTIFICATE_VERIFY_FAILED"
+"""OpenSSL's word, which clients hand on."""
 _TIMED_OUT = frozenset({"ConnectTimeoutError", "FSTimeoutError", "ReadTimeoutError", "Timeout", "TimeoutError"})
 _EXISTING = frozenset({"FileExistsError", "ResourceAlreadyExists", "ResourceExistsError", "SFTPFileAlreadyExists"})
 _FULL = frozenset({"InsufficientStorage", "SFTPNoSpaceOnFilesystem", "SFTPQuotaExceeded"})
@@ -56,10 +62,13 @@ _UNREACHABLE = frozenset(
         "SFTPConnectionLost",
         "SFTPNoConnection",
         "SSHException",
+        "SSLError",
         "ServiceRequestError",
         "ServiceResponseError",
         "TransportError",
         "ServiceUnavailable",
+        "gaierror",
+        "herror",
     }
 )
 # The container is not the object: to answer "no such file" for each of its files would hide a wrong configuration.
@@ -75,6 +84,7 @@ _FTP_WORDS = {
     "not a directory": errno.ENOTDIR,
     "is a directory": errno.EISDIR,
     "not empty": errno.ENOTEMPTY,
+    "name too long": errno.ENAMETOOLONG,
     "file exists": errno.EEXIST,
     "already exists": errno.EEXIST,
     "denied": errno.EACCES,
@@ -103,8 +113,8 @@ def translate(error: Exception, name: str) -> Exception:
     names = {cls.__name__ for cls in type(error).__mro__}
     if isinstance(error, FileNotFoundError):
         return error if error.errno else os_error(errno.ENOENT, name)
-    if isinstance(error, OSError) and error.errno:
-        return error
+    if isinstance(error, OSError) and is_numbered_by_the_system(error):
+        return outage(error, name) or error
     if names & _EXISTING:
         return os_error(errno.EEXIST, name)
     if type(error).__module__ == "django.core.exceptions":
@@ -117,6 +127,22 @@ def translate(error: Exception, name: str) -> Exception:
     if any(code in _texts(error) for code in _NO_CONTAINER) or "ContainerDoesNotExistError" in names:
         return OSError(errno.EIO, f"The container does not exist: {_words(error)}", name)
     return _by_status(error, name) or _by_class(error, names, name) or error
+
+
+def is_numbered_by_the_system(error: OSError) -> bool:
+    """Whether it has an errno that says what it does everywhere."""
+    return error.errno in errno.errorcode and _NUMBERED_OTHERWISE.isdisjoint(
+        cls.__name__ for cls in type(error).__mro__
+    )
+
+
+def outage(error: OSError, name: str) -> OSError | None:
+    """The ConnectionError or TimeoutError that an OSError with a number is or means; None where it means another."""
+    if isinstance(error, ConnectionError | TimeoutError):
+        return error
+    code = error.errno or 0
+    kind = ConnectionError if code in _NO_WAY else type(os_error(code, name))  # aiohttp has a class of its own
+    return kind(code, _words(error), name) if issubclass(kind, ConnectionError | TimeoutError) else None
 
 
 def _by_status(error: Exception, name: str) -> OSError | None:
@@ -143,6 +169,8 @@ def _by_class(error: Exception, names: set[str], name: str) -> OSError | None:
     """By the names of the exception's classes."""
     if names & _NOT_FOUND or "LookupError('not_found'" in str(error):  # the latter is Dropbox's
         return os_error(errno.ENOENT, name)
+    if _NO_CERTIFICATE in str(error):  # which is no outage: nobody should go on asking until it passes
+        return PermissionError(errno.EACCES, f"The server's certificate is not trusted: {_words(error)}", name)
     if names & _DENIED:
         return os_error(errno.EACCES, name)
     if names & _UNTRUSTED:

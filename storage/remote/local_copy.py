@@ -30,6 +30,20 @@ def local_copy(content: Any) -> Iterator[str]:
         yield copy.name
 
 
+@contextlib.contextmanager
+def repeatable(content: Any) -> Iterator[Any]:
+    """The content as one that can be read from its beginning more than once.
+
+    Itself where it can go back, else a local copy: a pipe or a socket has nothing more to say the second time.
+    """
+    able = getattr(content, "seekable", None)
+    if able is not None and able() and hasattr(content, "seek"):
+        yield content
+        return
+    with local_copy(content) as path, open(path, "rb") as copy:
+        yield File(copy, getattr(content, "name", None))
+
+
 def _own_path(file: Any) -> str | None:
     """Where the file lies that this one reads."""
     fd = file.content_fd() if isinstance(file, File) else None

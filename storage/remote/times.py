@@ -1,20 +1,17 @@
-"""Times as Django's methods give them."""
+"""Times as Django's methods give them, of what a service may not tell."""
 
 from __future__ import annotations
 
-from datetime import UTC, datetime, timedelta
+from datetime import datetime
 
-from storage.conf import settings
-
-_EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
+from storage.times import moment_at
 
 
 def moment_of(ns: int | None, what: str) -> datetime:
-    """The time, aware where the setting USE_TZ is on, else naive and local; NotImplementedError for None.
+    """The time, aware where the setting USE_TZ is on, else naive; NotImplementedError for None.
 
     `what` says whose time nobody knows, for the message.
     """
     if ns is None:
         raise NotImplementedError(f"{what} is not told")
-    moment = _EPOCH + timedelta(microseconds=ns // 1000)
-    return moment if settings.USE_TZ else moment.astimezone().replace(tzinfo=None)
+    return moment_at(ns)

@@ -51,7 +51,7 @@ class SMBServer(Server):
     """Samba's smbd, in the foreground."""
 
     NEEDS: ClassVar = ("/usr/sbin/smbd", "smbpasswd", "smbclient")
-    READY = r"smbd version .* started"
+    READY = r"waiting for connections"  # it says that it has started before it listens
 
     def start(self) -> Self:
         if os.geteuid() != 0:
@@ -65,7 +65,7 @@ class SMBServer(Server):
         configuration.write_text(_CONFIGURATION.format(host=HOST, port=self.port, folder=self.folder, user=user))
         add = ["smbpasswd", "-c", str(configuration), "-s", "-a", user]
         subprocess.run(add, input=f"{PASSWORD}\n{PASSWORD}\n", text=True, check=True, capture_output=True)
-        return ["/usr/sbin/smbd", "-F", "--no-process-group", "-s", str(configuration), "--debug-stdout", "-d", "0"]
+        return ["/usr/sbin/smbd", "-F", "--no-process-group", "-s", str(configuration), "--debug-stdout", "-d", "2"]
 
     def space(self) -> SMBFolder:
         """A new folder of the share."""

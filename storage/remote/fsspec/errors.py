@@ -47,18 +47,34 @@ def translate(error: Exception, name: str, handled: BaseException | None = None)
     for kind, code in _CODES.items():
         if isinstance(error, kind):
             return error if error.errno else os_error(code, name)
-    if isinstance(error, OSError) and error.errno and not isinstance(error, alike := type(os_error(error.errno, name))):
-        return os_error(error.errno, name) if alike is not OSError else error  # smbprotocol has a class of its own
-    for cause in _causes(error, handled):
+    if isinstance(error, OSError) and errors.is_numbered_by_the_system(error):
+        alike = type(os_error(error.errno or 0, name))
+        if not isinstance(error, alike):  # smbprotocol has a class of its own
+            return os_error(error.errno or 0, name)
+    causes = _causes(error, handled)
+    for cause in causes:
         known = errors.translate(cause, name)
         if known is not cause:
             return known
     known = errors.translate(error, name)
+    if known is error or isinstance(error, FileNotFoundError):
+        known = _outage_among(causes, error, name) or known
     if known is error and isinstance(error, OSError) and not error.errno:
         # Libraries over sockets say so in words alone: "Socket is closed", "Failure".
         closed = "closed" in str(error).lower() or "reset" in str(error).lower()
         return (ConnectionError if closed else OSError)(errno.EIO, without_secrets(str(error) or repr(error)), name)
     return known
+
+
+def _outage_among(causes: list[Exception], error: Exception, name: str) -> OSError | None:
+    """The outage that `error` comes of, which has no errno, and says no more than that it has found nothing."""
+    if isinstance(error, NotImplementedError) or (isinstance(error, OSError) and error.errno):
+        return None
+    for cause in causes:
+        for kind in (ConnectionError, TimeoutError):
+            if isinstance(cause, kind):
+                return kind(cause.errno, cause.strerror, name)
+    return None
 
 
 def _causes(error: BaseException, handled: BaseException | None) -> list[Exception]:

@@ -17,6 +17,10 @@ class Local(TreeProtocol):
     shared = True
     exclusive = True
 
+    def root(self, given: str) -> str:
+        """Always absolute: fsspec takes a name that begins with '~' for somebody's home."""
+        return super().root(given or os.getcwd())
+
     def info(self, fs: Any, path: str) -> Info:
         """The link itself, which fsspec would follow."""
         if os.path.islink(path):

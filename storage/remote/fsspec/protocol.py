@@ -88,6 +88,11 @@ class Protocol:
     def close(self, fs: Any) -> None:
         """Let go of its connections: the class does when the object is no more."""
 
+    def root(self, given: str) -> str:
+        """The path of what is given as the root of a storage, which may be nothing."""
+        path: str = self.kind._strip_protocol(given) if given else ""
+        return path
+
     # -- looking
 
     def list(self, fs: Any, path: str) -> list[Info]:

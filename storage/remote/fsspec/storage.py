@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import errno
+import os
 from collections.abc import Iterator
 from datetime import datetime
 from typing import Any
@@ -22,7 +23,7 @@ from storage.remote.fsspec.protocol import Condition
 from storage.remote.local_copy import local_copy
 from storage.remote.ranged_file import RangedFile
 from storage.remote.times import moment_of
-from storage.remote.whole_file import WholeFile
+from storage.remote.whole_file import WholeFile, basis_of
 
 _WRITING = frozenset("wxa+")
 
@@ -61,7 +62,7 @@ class FsspecStorage(Storage):
         given = (location if root is None else root) or ""
         kind = self._protocol.kind
         told = kind._get_kwargs_from_urls(given) if "://" in given else {}
-        self._root: str = kind._strip_protocol(given) if given else ""
+        self._root = self._protocol.root(given)
         self._client = Client(self._protocol, {**told, **options})
         self._public_url = public_url
 
@@ -131,6 +132,16 @@ class FsspecStorage(Storage):
             return self.find(name) is not None
         except NotADirectoryError:
             return False
+        except OSError as error:
+            if not self._is_too_long(name, error):  # which is not taken, as Django asks before it cuts it
+                raise
+            return False
+
+    def _is_too_long(self, name: str, error: OSError) -> bool:
+        """Whether it is the name's length that an error may mean; few servers have a word for that."""
+        if isinstance(error, ConnectionError | TimeoutError):
+            return False
+        return error.errno == errno.ENAMETOOLONG or max(map(len, os.fsencode(name).split(b"/"))) > self.name_max
 
     def listdir(self, path: str) -> tuple[list[str], list[str]]:
         """The names in a directory: those of directories, and those of files."""
@@ -170,8 +181,18 @@ class FsspecStorage(Storage):
     def _open(self, name: str, mode: str = "rb") -> File:
         """Any of the builtin open()'s modes; what is written is stored whole when it is closed."""
         if not _WRITING.isdisjoint(mode):
-            checked_name(name)
-            return WholeFile(self, name, mode)
+            return self._whole(checked_name(name), mode)
+        return self._opened(name, mode)
+
+    def _whole(self, name: str, mode: str) -> File:
+        before, if_version, if_absent = basis_of(name, mode, self.find, lambda: self._opened(name, "rb"))
+
+        def store(content: File) -> None:
+            self.replace(name, content, if_version=if_version, if_absent=if_absent)
+
+        return WholeFile(name, mode, before, store)
+
+    def _opened(self, name: str, mode: str) -> File:
         return self._ranged(name, self._look_at_file(name), mode)
 
     def _ranged(self, name: str, entry: Entry, mode: str) -> File:

@@ -28,7 +28,6 @@ off often; `FsspecStorage` is the one for that.
     seen         attributes that need not be asked for again
     conditions   which conditions hold, by trying
     reading      ranges of one version, and files made of them
-    pending      files opened for writing
     pieces       contents in pieces
     budget       memory for them
     uploads      stores, whole and in parts, under conditions
@@ -57,17 +56,18 @@ from storage.entry import Entry, Kind
 from storage.exceptions import ImproperlyConfigured, os_error
 from storage.files import File
 from storage.names import checked_name, filepath_to_uri
+from storage.remote.local_copy import repeatable
 from storage.remote.opendal.conditions import Conditions
 from storage.remote.opendal.connection import Connection, Limits
 from storage.remote.opendal.entries import Entries, normalised, storable
 from storage.remote.opendal.lookups import Lookups
 from storage.remote.opendal.moving import Moving
 from storage.remote.opendal.options import Arguments, as_text, keeps_directories
-from storage.remote.opendal.pending import PendingFile
 from storage.remote.opendal.reading import Ranges
 from storage.remote.opendal.uploads import Uploads, Wish
 from storage.remote.ranged_file import RangedFile
 from storage.remote.times import moment_of
+from storage.remote.whole_file import WholeFile, basis_of
 
 __all__ = ("OpenDALStorage",)
 
@@ -197,13 +197,13 @@ class OpenDALStorage(Moving):
 
     def _open(self, name: str, mode: str = "rb") -> File:
         plain = storable(normalised(name))
-        kind = mode.replace("b", "").replace("t", "")
-        if kind == "r":
+        if mode.replace("b", "").replace("t", "") == "r":
             return self._opened(plain, mode)
-        if kind.rstrip("+") not in ("r", "w", "a", "x"):
-            raise ValueError(f"invalid mode: {mode!r}")
-        wish, before = self._basis(plain, kind)
-        return PendingFile(plain, mode, before, lambda content: self._store(plain, content, wish))
+        basis = basis_of(plain, mode, self._lookups.find, lambda: self._opened(plain, "rb"))
+        if basis.before is None:
+            self._lookups.require_no_object_above(plain)
+        wish = Wish(basis.if_version, basis.if_absent)
+        return WholeFile(plain, mode, basis.before, lambda content: self._store(plain, content, wish))
 
     def _opened(self, name: str, mode: str) -> RangedFile:
         """The object as it is now; IsADirectoryError, OSError (ELOOP) for a symbolic link."""
@@ -222,35 +222,22 @@ class OpenDALStorage(Moving):
             raise OSError(errno.ELOOP if entry.kind is Kind.SYMLINK else errno.ENXIO, "not a regular file", name)
         return entry
 
-    def _basis(self, name: str, kind: str) -> tuple[Wish, File | None]:
-        """What a file opened for writing requires of the object when it is stored, and what it begins with."""
-        if kind.startswith("x"):
-            wish = Wish(if_absent=True)
-            wish.check(name, self._lookups.find(name))
-            return wish, None
-        if kind.startswith("w"):
-            return Wish(), None
-        entry = self._lookups.find(name)
-        if entry is None and kind.startswith("a"):
-            return Wish(if_absent=True), None
-        before = self._opened(name, "rb")
-        return Wish(if_version=before.stat().version), before
-
     def _save(self, name: str, content: Any) -> str:
         plain = storable(normalised(name))
         self._lookups.require_no_object_above(plain)
-        while True:
-            try:
-                self._uploads.store(plain, content, Wish(if_absent=True))
-            except FileExistsError:
-                # Taken since its name was chosen. A subclass whose choice is the same name again wants to overwrite.
-                other = storable(normalised(self.get_available_name(plain)))
-                if other == plain:
-                    self._uploads.store(plain, content, Wish())
+        with repeatable(content) as again:
+            while True:
+                try:
+                    self._uploads.store(plain, again, Wish(if_absent=True))
+                except FileExistsError:
+                    # Taken since its name was chosen. A subclass that chooses the same name again wants to overwrite.
+                    other = storable(normalised(self.get_available_name(plain)))
+                    if other == plain:
+                        self._uploads.store(plain, again, Wish())
+                        return plain
+                    plain = other
+                else:
                     return plain
-                plain = other
-            else:
-                return plain
 
     def _store(self, name: str, content: Any, wish: Wish) -> Entry:
         entry = self._uploads.store(name, content, wish)
@@ -267,9 +254,14 @@ class OpenDALStorage(Moving):
             self._delete(plain, entry)
 
     def exists(self, name: str) -> bool:
-        """Whether there is an object or a directory of this name."""
+        """Whether there is an object or a directory of this name; the root is there."""
         plain = normalised(name)
-        return self._lookups.find(plain) is not None
+        try:
+            return not plain or self._lookups.find(plain) is not None
+        except OSError as error:
+            if error.errno != errno.ENAMETOOLONG:  # such a name is not taken, as Django asks before it cuts it
+                raise
+            return False
 
     def listdir(self, path: str) -> tuple[list[str], list[str]]:
         """The names in a directory: those of directories, and those of objects."""

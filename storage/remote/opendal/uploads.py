@@ -39,6 +39,7 @@ from storage.api import Content
 from storage.entry import Entry, Kind
 from storage.exceptions import VersionMismatchError, os_error
 from storage.files import File
+from storage.remote.local_copy import repeatable
 from storage.remote.opendal.budget import Budget
 from storage.remote.opendal.conditions import Conditions
 from storage.remote.opendal.connection import Connection
@@ -128,13 +129,15 @@ class Uploads:
         """
         content = content if isinstance(content, File | Content) else File(content, name)
         wish = self._by_etag(name, wish)
-        try:
-            entry = self._store(name, content, wish)
-        except (VersionMismatchError, FileExistsError):
-            own = self._unconfirmed_version(name)
-            if own is None:
-                raise
-            entry = self._store(name, content, wish._replace(if_version=own, if_absent=False))
+        # Without a condition there is one attempt, which a content that cannot go back is streamed in.
+        with contextlib.nullcontext(content) if wish.condition is None else repeatable(content) as again:
+            try:
+                entry = self._store(name, again, wish)
+            except (VersionMismatchError, FileExistsError):
+                own = self._unconfirmed_version(name)
+                if own is None:
+                    raise
+                entry = self._store(name, again, wish._replace(if_version=own, if_absent=False))
         self._unconfirmed.pop(name, None)
         return self._entries.described(entry, wish.headers.get("user_metadata"))
 

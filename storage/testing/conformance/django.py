@@ -44,6 +44,10 @@ class TestSaving:
         with pytest.raises(SuspiciousFileOperation, match="max_length"):
             storage.save("longname.txt", ContentFile(b""), max_length=5)
 
+    def test_a_name_that_nothing_can_have_is_cut_to_max_length(self, storage: Storage) -> None:
+        stored = storage.save(f"{'x' * 300}.txt", ContentFile(b"content"), max_length=100)
+        assert (len(stored), stored[-4:], read(storage, stored)) == (100, ".txt", b"content")
+
     def test_missing_directories_are_made(self, storage: Storage) -> None:
         put(storage, "one/two/three.txt")
         assert names(storage, "one") == (["two"], [])

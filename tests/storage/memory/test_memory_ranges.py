@@ -8,6 +8,7 @@ import os
 import pytest
 
 from storage import ContentFile, File, InMemoryStorage, StorageFullError
+from storage.entry import Change
 from storage.memory.content import RESIDENT
 from storage.memory.memfd import Memfd
 from storage.ranges import (
@@ -104,6 +105,25 @@ class TestCopies:
             with pytest.raises(StorageFullError):
                 other.copy_range(0, other, _MIB, 2 * _MIB)
             assert storage.usage().used <= 2 * _MIB
+
+    @pytest.mark.parametrize("in_process", [False, True])
+    @pytest.mark.parametrize(("left", "copied"), [(0, 32 * _MIB), (33 * _MIB, 33 * _MIB)])
+    def test_of_a_source_that_is_cut_off_meanwhile(
+        self, storage: InMemoryStorage, file: File, monkeypatch: pytest.MonkeyPatch, left: int, copied: int,
+        in_process: bool,
+    ) -> None:  # fmt: skip
+        if in_process:
+            monkeypatch.setattr(Memfd, "take", lambda: None)
+        with storage.create("g") as other:
+            other.pwrite(b"y" * (40 * _MIB), 0)
+
+            def cut_off(change: Change) -> None:
+                if change.name == "f" and other.size > left:  # told between two parts, with no lock held
+                    other.truncate(left)
+
+            with storage.subscribe(cut_off):
+                assert other.copy_range(0, file, 0, 40 * _MIB) == copied
+            assert (file.size, file.pread(2, copied - 1)) == (copied, b"y")
 
     def test_not_between_storages(self, storage: InMemoryStorage, file: File) -> None:
         with InMemoryStorage().create("g") as other, pytest.raises(NotImplementedError):

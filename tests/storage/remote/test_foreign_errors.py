@@ -5,6 +5,8 @@ from __future__ import annotations
 import errno
 import ftplib
 import http
+import socket
+import ssl
 from collections.abc import Callable
 from typing import Any
 
@@ -112,6 +114,38 @@ def test_other_errors_of_the_system_s_kind(error: Exception, expected: type[OSEr
     translated = translate(error, "a")
     assert isinstance(translated, expected)
     assert translated.errno
+
+
+def test_a_name_that_is_too_long_for_a_server_of_ftp() -> None:
+    translated = translate(of_ftp(ftplib.error_perm("550 File name too long.")), "a")
+    assert isinstance(translated, OSError)
+    assert translated.errno == errno.ENAMETOOLONG
+
+
+class OfAiohttpError(OSError):
+    """As aiohttp's: the number of the system, and no class of it."""
+
+
+@pytest.mark.parametrize(
+    ("error", "expected"),
+    [
+        (socket.gaierror(socket.EAI_NONAME, "Name or service not known"), ConnectionError),
+        (socket.herror(1, "Unknown host"), ConnectionError),
+        (ssl.SSLError(1, "[SSL: WRONG_VERSION_NUMBER] wrong version number"), ConnectionError),
+        (OSError(errno.EHOSTUNREACH, "No route to host"), ConnectionError),
+        (OSError(errno.ENETUNREACH, "Network is unreachable"), ConnectionError),
+        (OfAiohttpError(errno.ECONNREFUSED, "Cannot connect"), ConnectionRefusedError),
+        (OfAiohttpError(errno.ETIMEDOUT, "Cannot connect"), TimeoutError),
+        (ssl.SSLCertVerificationError(1, "[SSL: CERTIFICATE_VERIFY_FAILED] self-signed"), PermissionError),
+        (named("SSLError", "SSL validation failed: [SSL: CERTIFICATE_VERIFY_FAILED]"), PermissionError),
+    ],
+    ids=repr,
+)
+def test_what_has_no_class_or_number_of_an_outage(error: Exception, expected: type[OSError]) -> None:
+    translated = translate(error, "a")
+    assert isinstance(translated, expected)
+    assert translated.errno in errno.errorcode
+    assert str(error.args[-1]) in str(translated)
 
 
 def test_a_missing_container_is_said_to_be_missing() -> None:

@@ -6,12 +6,15 @@ import errno
 import io
 import logging
 import os
+import socketserver
+import ssl
 import subprocess
 import sys
 import threading
 import uuid
 import zipfile
 from collections.abc import Callable, Iterator
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any, ClassVar
 
@@ -313,6 +316,36 @@ class SecretLiar(Fake):
         return self.objects[path]
 
 
+class ChainedAbsence(Fake):
+    """As that for HTTP: whatever fails, there is no such file."""
+
+    def info(self, path: str, **kwargs: Any) -> dict[str, Any]:
+        try:
+            raise ConnectionRefusedError(errno.ECONNREFUSED, "Connection refused")
+        except ConnectionRefusedError as error:
+            raise FileNotFoundError(path) from error
+
+
+class ImpliedAbsence(Fake):
+    """The same, without a word of where it came from."""
+
+    def info(self, path: str, **kwargs: Any) -> dict[str, Any]:
+        try:
+            raise ConnectionRefusedError(errno.ECONNREFUSED, "Connection refused")
+        except ConnectionRefusedError:
+            raise FileNotFoundError(path)  # noqa: B904 - as others do
+
+
+class RetriedAbsence(Fake):
+    """It asks again where a connection has died, and then there is an answer."""
+
+    def info(self, path: str, **kwargs: Any) -> dict[str, Any]:
+        try:
+            raise ConnectionResetError(errno.ECONNRESET, "reset")
+        except ConnectionResetError:
+            raise FileNotFoundError(errno.ENOENT, "No such file", path)  # noqa: B904 - as others do
+
+
 class TestProtocolsThatAreNotKnown:
     @pytest.mark.parametrize("kind", [Fake, Liar, SecretLiar])
     def test_ranges_are_right_whatever_the_class_makes_of_them(self, kind: type[Fake]) -> None:
@@ -322,6 +355,17 @@ class TestProtocolsThatAreNotKnown:
             for start, size in ((10, 5), (0, 100), (95, 50), (50, 10)):
                 assert file.pread(size, start) == bytes(range(100))[start : start + size]
         assert SecretLiar.fetched == (1 if kind is SecretLiar else 0)
+
+    @pytest.mark.parametrize("kind", [ChainedAbsence, ImpliedAbsence])
+    def test_an_absence_that_comes_of_an_outage_is_one(self, kind: type[Fake]) -> None:
+        storage = FsspecStorage(f"{__name__}.{kind.__name__}", "root")
+        for ask in (storage.stat, storage.exists, storage.size, storage.open):
+            with pytest.raises(ConnectionError) as caught:
+                ask("f")
+            assert caught.value.errno == errno.ECONNREFUSED
+
+    def test_an_absence_that_has_a_number_is_one_whatever_was_tried_before(self) -> None:
+        assert not FsspecStorage(f"{__name__}.RetriedAbsence", "root").exists("f")
 
     def test_calls_are_made_one_at_a_time(self) -> None:
         Fake.objects, Fake.overlaps = {"root/f": b"1"}, 0
@@ -346,6 +390,18 @@ class TestProtocolsThatAreNotKnown:
             storage.save("new", content(b""))
         storage.close()
 
+    def test_local_files_without_a_root_are_those_of_the_current_folder(
+        self, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        monkeypatch.chdir(tmp_path)
+        storage = FsspecStorage("file")
+        monkeypatch.chdir("/")  # as a daemon does
+        storage.mkdir("~root")
+        assert storage.listdir("~root") == ([], [])
+        assert storage.save("~root/f", content(b"x")) == "~root/f"
+        assert (tmp_path / "~root" / "f").read_bytes() == b"x"
+        assert storage.listdir("") == (["~root"], [])
+
     def test_what_breaks_off_is_not_stored(self) -> None:
         storage = FsspecStorage("memory", f"/{uuid.uuid4()}")
         with pytest.raises(ZeroDivisionError), storage.open("f", "wb") as file:
@@ -359,6 +415,89 @@ class TestProtocolsThatAreNotKnown:
             assert list(file) == ["één\n", "twee\n"]
         with pytest.raises(FileExistsError):
             storage.open("f", "xb")
+
+    def test_what_was_changed_meanwhile_is_not_overwritten(self) -> None:
+        storage = FsspecStorage("memory", f"/{uuid.uuid4()}")
+        storage.save("f", content(b"first"))
+        for mode in ("r+b", "ab"):
+            file = storage.open("f", mode)
+            file.write(b"F")
+            storage.replace("f", content(b"another's"))
+            with pytest.raises(VersionMismatchError):
+                file.close()
+            assert file.closed
+            with storage.open("f") as stored:
+                assert stored.read() == b"another's"
+        file = storage.open("new", "ab")
+        file.write(b"mine")
+        storage.save("new", content(b"another's"))
+        with pytest.raises(FileExistsError):
+            file.close()
+
+    def test_nothing_is_stored_where_nothing_was_written(self) -> None:
+        storage = FsspecStorage("memory", f"/{uuid.uuid4()}")
+        storage.save("f", content(b"first"))
+        before = storage.stat("f").version
+        for mode in ("r+b", "ab", "r+"):
+            with storage.open("f", mode) as file:
+                assert file.size == 5
+        assert storage.stat("f").version == before
+        with storage.open("f", "r+b") as file:
+            file.truncate(2)
+        assert (storage.size("f"), storage.stat("f").version == before) == (2, False)
+        with pytest.raises(ValueError, match="invalid mode"):
+            storage.open("f", "w+r")
+
+    def test_nothing_is_stored_below_a_file(self) -> None:
+        storage = FsspecStorage(f"{__name__}.Fake", "root")
+        Fake.objects = {"root/a": b"content"}
+        with pytest.raises(NotADirectoryError), storage.open("a/c", "wb") as file:
+            file.write(b"x")
+        assert Fake.objects == {"root/a": b"content"}
+
+
+class TestHTTP:
+    """fsspec's takes all that fails for absence."""
+
+    def test_a_port_where_nobody_listens_is_an_outage(self) -> None:
+        pytest.importorskip("aiohttp")
+        storage = FsspecStorage("http", f"http://{HOST}:{free_port()}")
+        for ask in (storage.stat, storage.exists, lambda name: storage.open(name).read()):
+            with pytest.raises(ConnectionError):
+                ask("f")
+
+    def test_a_certificate_that_nobody_knows_is_no_outage_that_passes(self, tmp_path: Path) -> None:
+        pytest.importorskip("aiohttp")
+        context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+        context.load_cert_chain(self_signed(tmp_path / "pem"))
+        with socketserver.ThreadingTCPServer((HOST, 0), socketserver.BaseRequestHandler) as server:
+            server.socket = context.wrap_socket(server.socket, server_side=True)
+            threading.Thread(target=server.serve_forever).start()
+            try:
+                with pytest.raises(PermissionError, match=r"certificate is not trusted.*CERTIFICATE_VERIFY_FAILED"):
+                    FsspecStorage("http", f"https://{HOST}:{server.server_address[1]}").stat("f")
+            finally:
+                server.shutdown()
+
+
+def self_signed(path: Path) -> Path:
+    """A certificate with its key, in a file."""
+    x509 = pytest.importorskip("cryptography.x509")
+    from cryptography.hazmat.primitives import hashes, serialization
+    from cryptography.hazmat.primitives.asymmetric import ec
+
+    key = ec.generate_private_key(ec.SECP256R1())
+    name = x509.Name([x509.NameAttribute(x509.oid.NameOID.COMMON_NAME, HOST)])
+    now = datetime.now(UTC)
+    certificate = (
+        x509.CertificateBuilder(name, name, key.public_key(), x509.random_serial_number())
+        .not_valid_before(now - timedelta(days=1))
+        .not_valid_after(now + timedelta(days=1))
+        .sign(key, hashes.SHA256())
+    )
+    pem, plain = serialization.Encoding.PEM, serialization.NoEncryption()
+    path.write_bytes(key.private_bytes(pem, serialization.PrivateFormat.PKCS8, plain) + certificate.public_bytes(pem))
+    return path
 
 
 class TestConfiguration:

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import contextlib
 import logging
+import os
 import subprocess
 import sys
 import urllib.request
@@ -48,6 +50,20 @@ def with_directories(s3_bucket: Bucket) -> Iterator[OpenDALStorage]:
     made = OpenDALStorage(**s3_bucket.opendal, directories=True)
     yield made
     made.close()
+
+
+@pytest.fixture
+def piped() -> Iterator[Callable[[bytes], File]]:
+    """Makes files that can be read once, of a few bytes each."""
+    with contextlib.ExitStack() as opened:
+
+        def make(data: bytes) -> File:
+            source, target = os.pipe()
+            with open(target, "wb") as writer:
+                writer.write(data)
+            return File(opened.enter_context(open(source, "rb")), "pipe")
+
+        yield make
 
 
 def requests_of(proxy: HTTPProxy, call: Callable[[], object]) -> list[str]:
@@ -228,6 +244,17 @@ class TestKeys:
         s3_bucket.put("d/f", b"content")
         assert read(storage, "d//f") == read(storage, "./d/x/../f") == b"content"
         assert names(storage, "d/") == names(storage, "./d") == ([], ["f"])
+
+    def test_the_root_is_there(self, storage: OpenDALStorage, proxy: HTTPProxy) -> None:
+        assert storage.exists("")
+        assert storage.exists(".")
+        assert proxy.requests == []
+
+    def test_a_name_that_is_too_long_for_a_disk_is_cut_to_max_length(self, tmp_path: Path) -> None:
+        storage = OpenDALStorage("fs", root=str(tmp_path))
+        stored = storage.save(f"{'x' * 300}.txt", ContentFile(b"content"), max_length=100)
+        assert (len(stored), read(storage, stored)) == (100, b"content")
+        storage.close()
 
     def test_a_root_is_not_left(self, s3_bucket: Bucket) -> None:
         storage = OpenDALStorage(**s3_bucket.opendal, root="/sub dir")
@@ -442,6 +469,25 @@ class TestWriting:
             pass
         assert s3_bucket.get("empty") == b""
 
+    @pytest.mark.parametrize("mode", ["wb", "w", "xb", "ab", "a+"])
+    def test_nothing_is_stored_below_an_object(self, storage: OpenDALStorage, s3_bucket: Bucket, mode: str) -> None:
+        s3_bucket.put("a", b"content")
+        for name in ("a/c", "a/b/c"):
+            with pytest.raises(NotADirectoryError):
+                storage.open(name, mode)
+        with storage.open("a") as file:
+            assert file.read() == b"content"
+        assert s3_bucket.keys() == ["a"]
+
+    @pytest.mark.parametrize("mode", ["wb", "r+b", "ab"])
+    def test_a_block_that_fails_stores_nothing(
+        self, storage: OpenDALStorage, s3_bucket: Bucket, proxy: HTTPProxy, mode: str
+    ) -> None:
+        s3_bucket.put("f", b"first")
+        with pytest.raises(ZeroDivisionError), storage.open("f", mode) as file:
+            file.writelines(b"half" * (1 // number) for number in (1, 0))
+        assert (file.closed, proxy.count("PUT"), s3_bucket.get("f")) == (True, 0, b"first")
+
     def test_bad_modes(self, storage: OpenDALStorage) -> None:
         with pytest.raises(ValueError, match="invalid mode"):
             storage.open("f", "q")
@@ -533,6 +579,35 @@ class TestUploads:
         with pytest.raises(ConnectionResetError):
             storage.replace("big", Broken(None, "big"))
         assert s3_bucket.get("big") == b"old"
+
+    def test_a_pipe_that_is_saved_over_what_is_there_is_all_stored(
+        self, s3_bucket: Bucket, piped: Callable[[bytes], File]
+    ) -> None:
+        class Overwriting(OpenDALStorage):
+            def get_available_name(self, name: str, max_length: int | None = None) -> str:
+                return name
+
+        storage = Overwriting(**s3_bucket.opendal)
+        s3_bucket.put("f", b"first")
+        assert storage.save("f", piped(b"second")) == "f"
+        assert s3_bucket.get("f") == b"second"
+        storage.close()
+
+    def test_a_pipe_whose_name_was_taken_meanwhile_is_all_stored_under_another(
+        self, s3_bucket: Bucket, piped: Callable[[bytes], File]
+    ) -> None:
+        class Overtaken(OpenDALStorage):
+            def get_available_name(self, name: str, max_length: int | None = None) -> str:
+                free = super().get_available_name(name, max_length)
+                if free == "f":
+                    s3_bucket.put("f", b"faster")
+                return free
+
+        storage = Overtaken(**s3_bucket.opendal)
+        stored = storage.save("f", piped(b"content"))
+        assert stored != "f"
+        assert (s3_bucket.get("f"), s3_bucket.get(stored)) == (b"faster", b"content")
+        storage.close()
 
     def test_what_a_service_cannot_complete_at_once_takes_another_name_first(self, tmp_path: Path) -> None:
         storage = OpenDALStorage("fs", root=tmp_path, part_size=2**20)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+import os
 from collections.abc import Callable, Iterator
 from datetime import UTC, datetime
 from typing import Any
@@ -335,6 +336,22 @@ class TestLostAnswers:
         assert s3_bucket.get("f") == b"second, and more"
         with pytest.raises(VersionMismatchError):
             storage.replace("f", content(b"once only"), if_version=first.version)
+
+    def test_what_is_sent_anew_over_what_was_never_answered_may_be_a_pipe(
+        self, storage: OpenDALStorage, s3_bucket: Bucket, proxy: HTTPProxy
+    ) -> None:
+        first = storage.replace("f", content(b"first"), if_absent=True)
+        storage.replace("warm", content(), if_version=storage.replace("warm", content()).version)
+        proxy.cut(10, method="PUT", target=OBJECT, times=9)
+        with pytest.raises(ConnectionError):
+            storage.replace("f", content(b"second"), if_version=first.version)
+        proxy.heal()
+        source, target = os.pipe()
+        with open(target, "wb") as writer:
+            writer.write(b"third")
+        with open(source, "rb") as reader:
+            storage.replace("f", File(reader), if_version=first.version)
+        assert s3_bucket.get("f") == b"third"
 
     def test_a_stat_that_fails_does_not_undo_a_store(
         self, storage: OpenDALStorage, s3_bucket: Bucket, proxy: HTTPProxy
