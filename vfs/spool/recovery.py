@@ -129,8 +129,7 @@ class Recovery:
     def _take(self, content: SpoolFile, note: Note) -> None:
         """Make `content` the unsaved file of its node, unless the storage has just this."""
         try:
-            *directories, name = note.name.split("/")
-            parent = self._directory(directories)
+            parent, name = self._names.place(note.name)
             node = self._names.find_or_none(parent, name)
             if node is not None and self._is_stored(node, note, content):
                 content.discard()
@@ -145,13 +144,6 @@ class Recovery:
         self.taken.append(file)
         self._filesystem.contents.uploads.take_up(file)
         content.rest()
-
-    def _directory(self, path: list[str]) -> Node:
-        parent = self._filesystem.root
-        for name in path:
-            found = self._names.find_or_none(parent, name)
-            parent = found or self._names.add_virtual(parent, name, Kind.DIRECTORY, {})
-        return parent
 
     def _is_stored(self, node: Node, note: Note, content: SpoolFile) -> bool:
         """Whether the upload had succeeded, and only that was not noted any more."""

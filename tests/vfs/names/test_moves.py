@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import os
 import threading
 from collections.abc import Iterator
@@ -204,19 +205,120 @@ def test_a_copy_that_was_not_noted_any_more_is_known(
     assert (below(storage, "new"), below(storage, "old")) == (FILES, {})
 
 
-def test_what_cannot_be_deleted_goes_later(
-    storage: VersionedStorage, verbs: Verbs, monkeypatch: pytest.MonkeyPatch
+class TestWhatIsDeletedLater:
+    """A rename is done, but old/ cannot be deleted before the mount has been used again."""
+
+    @pytest.fixture
+    def left(self, storage: VersionedStorage, verbs: Verbs, monkeypatch: pytest.MonkeyPatch) -> Path:
+        """The list of a rename of which that is true."""
+        scheduled: list[float] = []
+        uploads = verbs.filesystem.contents.uploads
+        with monkeypatch.context() as patch:
+            patch.setattr(storage, "unlink", lambda name: (_ for _ in ()).throw(ConnectionError("reset")))
+            patch.setattr(uploads._background, "schedule", lambda key, pause, work: scheduled.append(pause))
+            verbs.rename("old", "new")
+        assert (len(scheduled), below(storage, "new")) == (1, FILES)
+        (path,) = verbs.filesystem.contents.spool.directory.glob("moved-*.json")
+        return path
+
+    def test_it_goes(self, storage: VersionedStorage, verbs: Verbs, left: Path) -> None:
+        resume(verbs, left)
+        assert (below(storage, "old"), left.exists(), verbs.listdir("")) == ({}, False, ["new"])
+
+    @pytest.mark.parametrize("killed", [False, True], ids=["by this process", "by the next one"])
+    def test_what_was_done_since_is_not_undone(
+        self, storage: VersionedStorage, verbs: Verbs, spools: StorageSpools, left: Path, killed: bool
+    ) -> None:
+        verbs.unlink("new/a")
+        verbs.rename("new/b", "new/sub/b")
+        verbs.put("new/sub/c", b"changed")
+        if killed:
+            verbs.filesystem.contents.spool.close()
+            assert recover(storage, spools).failed == []
+        else:
+            resume(verbs, left)
+        assert below(storage, "new") == {"sub/b": b"22", "sub/c": b"changed", "sub/sub/d": b"4444"}
+        assert (below(storage, "old"), left.exists()) == ({}, False)
+
+    def test_a_directory_that_was_renamed_since_does_not_come_back(
+        self, storage: VersionedStorage, verbs: Verbs, left: Path
+    ) -> None:
+        verbs.rename("new", "newer")
+        resume(verbs, left)
+        assert (below(storage, "newer"), below(storage, "new"), below(storage, "old")) == (FILES, {}, {})
+
+    @pytest.mark.parametrize("killed", [False, True], ids=["by this process", "by the next one"])
+    def test_what_was_brought_back_stays_though_it_is_as_it_was(
+        self,
+        storage: VersionedStorage,
+        verbs: Verbs,
+        spools: StorageSpools,
+        left: Path,
+        monkeypatch: pytest.MonkeyPatch,
+        killed: bool,
+    ) -> None:
+        verbs.rename("new/a", "old/a")
+        verbs.put("old/sub/c", FILES["sub/c"])
+        listed = json.loads(left.read_bytes().splitlines()[0])["files"]
+        glance = storage.glance
+
+        def as_listed(path: str = "") -> Iterator[Entry]:
+            """Versions that are of contents, as those of many object stores."""
+            for entry in glance(path):
+                version, size = listed.get(f"{path}/{entry.name}".removeprefix("old/"), (entry.version, entry.size))
+                yield entry._replace(version=version) if size == entry.size else entry
+
+        monkeypatch.setattr(storage, "glance", as_listed)
+        if killed:
+            verbs.filesystem.contents.spool.close()
+            assert recover(storage, spools).failed == []
+        else:
+            resume(verbs, left)
+        assert below(storage, "old") == {"a": b"1", "sub/c": b"333"}
+        assert below(storage, "new") == {name: content for name, content in FILES.items() if name != "a"}
+
+    def test_what_somebody_has_open_goes_when_it_is_closed(
+        self, storage: VersionedStorage, verbs: Verbs, left: Path
+    ) -> None:
+        fd = verbs.open("old/sub/c", os.O_RDONLY)
+        with pytest.raises(OSError, match="in use"):
+            resume(verbs, left)
+        assert (below(storage, "old"), verbs.read(fd, 9, 0)) == ({"sub/c": b"333"}, b"333")
+        verbs.close(fd)
+        resume(verbs, left)
+        assert (below(storage, "old"), left.exists()) == ({}, False)
+
+    def test_meanwhile_the_old_place_alone_is_nobody_elses(
+        self, storage: VersionedStorage, verbs: Verbs, left: Path, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        gate = Gate.at(monkeypatch, storage, "unlink")
+        resuming = start(resume, verbs, left)
+        gate.wait()
+        looking = start(verbs.stat, "old/a")
+        assert verbs.get("new/a") == b"1"
+        with pytest.raises(TimeoutError):
+            looking.result(0.2)
+        gate.open()
+        resuming.result(SOON)
+        with pytest.raises(FileNotFoundError):
+            looking.result(SOON)
+
+
+def test_what_was_deleted_after_a_crash_is_not_copied_again(
+    storage: VersionedStorage, verbs: Verbs, spools: StorageSpools, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    scheduled: list[float] = []
-    uploads = verbs.filesystem.contents.uploads
     with monkeypatch.context() as patch:
-        patch.setattr(storage, "unlink", lambda name: (_ for _ in ()).throw(ConnectionError("reset")))
-        patch.setattr(uploads._background, "schedule", lambda key, pause, work: scheduled.append(pause))
-        verbs.rename("old", "new")
-    assert (len(scheduled), below(storage, "new")) == (1, FILES)
-    (path,) = verbs.filesystem.contents.spool.directory.glob("move-*.json")
-    uploads.moves.resume(path)
-    assert (below(storage, "old"), path.exists()) == ({}, False)
+        dies_at(patch, storage, "unlink", 0)
+        crash(verbs)
+    storage.unlink("new/a")
+    assert recover(storage, spools).failed == []
+    assert below(storage, "new") == {name: content for name, content in FILES.items() if name != "a"}
+    assert below(storage, "old") == {}
+
+
+def resume(verbs: Verbs, path: Path) -> None:
+    """Do what the list at `path` says is left to do."""
+    verbs.filesystem.contents.uploads.moves.resume(path)
 
 
 def test_a_list_that_is_not_whole_is_of_a_rename_that_did_nothing(
