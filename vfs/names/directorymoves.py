@@ -108,6 +108,14 @@ class Move:
         """How many files there are to move."""
         return len(self._files)
 
+    def new_name(self, name: str) -> str | None:
+        """What the file `name` at the old place is called at the new one; None for one that is not at the old one."""
+        return f"{self.dst}{name.removeprefix(self.src)}" if name.startswith(f"{self.src}/") else None
+
+    def listed(self, name: str) -> Listed | None:
+        """The file `name` at the old place as it was when this began; None if there was none."""
+        return self._files.get(name.removeprefix(f"{self.src}/"))
+
     def begin(self) -> None:
         """Write down what there is to be moved."""
         self._files, self._directories = self._found(self.src)

@@ -87,8 +87,19 @@ class Moves:
         """A block in which the storage renames a file by a copy; see vfs.names.filemoves."""
         return noted(self._new_path(FILE_PREFIX), src, dst, entry)
 
-    def resume(self, path: Path) -> None:
-        """Go on with one that was broken off, until it is done; an error leaves it for another time, or version."""
+    def under_way(self, folder: Path) -> list[Move]:
+        """Those directories that were being renamed by the mount that has left `folder`, when it was killed."""
+        moves = []
+        for path in sorted(folder.glob(f"{UNDER_WAY}*.json")):
+            with suppress(NewerFormatError):
+                moves.append(self._left(path))
+        return [move for move in moves if move is not None]
+
+    def resume(self, path: Path, copied: Callable[[Move], None] = lambda move: None) -> None:
+        """Go on with one that was broken off, until it is done; an error leaves it for another time, or version.
+
+        `copied` is told of one of those `under_way` when all is at the new place, and its list is there yet.
+        """
         if path.name.startswith(FILE_PREFIX):
             finish(self._storage, path)
             return
@@ -99,7 +110,7 @@ class Moves:
         self._running[move] = None
         logger.info("the rename of %r to %r, %d files, goes on", move.src, move.dst, move.count)
         try:
-            self._go_on(move)
+            self._go_on(move, copied)
         finally:
             del self._running[move]
             self._names.doubt(move.src)
@@ -107,15 +118,15 @@ class Moves:
         move.forget()
         self._unfinished.pop(path, None)
 
-    def resume_later(self, path: Path, pause: float = 0.0) -> None:
+    def resume_later(self, path: Path, pause: float = 0.0, copied: Callable[[Move], None] = lambda move: None) -> None:
         """The same in the background, as often as it takes."""
 
         def resume() -> None:
             try:
-                self.resume(path)
+                self.resume(path, copied)
             except OSError as error:
                 logger.warning("the rename that %s is of is tried again later: %s", path, error)
-                self.resume_later(path, PAUSE)
+                self.resume_later(path, PAUSE, copied)
             except NewerFormatError as error:
                 logger.warning("the rename that %s is of does not go on: %s", path, error)
 
@@ -158,10 +169,11 @@ class Moves:
         for move in list(self._unfinished.values()):
             move.made(path)
 
-    def _go_on(self, move: Move) -> None:
+    def _go_on(self, move: Move, copied: Callable[[Move], None]) -> None:
         if move.state == UNDER_WAY:
             with self._alone(move.src, made=move.dst):
                 move.copy()
+            copied(move)  # without a lease, as it looks for names at the new place
         with self._alone(move.src):
             move.delete(self._in_use())
 

@@ -29,6 +29,11 @@ Anew. A closed content that is not stored yet and is to be overwritten from its 
 is begun: the crash of a writer must not take with it what was closed before. The note of the other one, once that is
 closed, says that it stands for both. A closed content that is changed in place is sent as it is found, as a disk would.
 
+Renames. A note has its new name before a rename is over. Where a directory is renamed by copies there is a list of that
+in the folder until all notes below it are renewed (vfs.names.directorymoves): who finds both goes on with the copies,
+and then renews the notes, their bases included, before the list goes. So a content is never stored under the old name
+while what it replaces is under the new one.
+
 Versions. A note says which FORMAT it has. One of a newer vfs, found after a way back, stays as it is, and its content
 with it, until that comes again; so a format is raised whenever an older vfs would do wrong by a note. What it would do
 wrong by a folder (another layout of contents) needs another name for folders: those are found by theirs.
