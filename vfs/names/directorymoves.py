@@ -152,10 +152,28 @@ class Move:
         self._all(self._copy_one, wanted)
 
     def take_back(self) -> None:
-        """Delete what was copied."""
+        """Delete what was copied, as it has failed; OSError when not all of that is gone, but what could be is."""
         self.phase, self.done = "taking back", 0
-        self._background.for_each(self._quietly_unlink, [_join(self.dst, name) for name in self._begun])
+        for name in set(self._begun) - self._copied:
+            self._add_line(name)  # it may be there all the same
+        self.become(BACK)
+        self._unlink_all(self.dst, self._begun)
+        self._remove_directories(self.dst, reversed(self._made))
         self.forget()
+
+    def take_back_later(self, busy: Container[str] = _NOBODYS) -> None:
+        """The same when the new place was used since; OSError (EBUSY) when all but what is `busy` there is gone.
+
+        A copy that has become the only one stays, and the log says so.
+        """
+        here, there = self._found(self.src)[0], self._found(self.dst)[0]
+        names = [name for name in there if name in self._noted.union(self._begun) and not self._is_kept(name)]
+        copies = [name for name in names if here.get(name) == self._files[name] and self._is_like(name, there[name])]
+        for name in set(names) - set(copies):
+            logger.warning("left behind by the rename to %r, which failed: %r, changed here or there", self.dst, name)
+        self.phase, self.done = "taking back", len(self._files) - len(copies)
+        self._unlink_all(self.dst, copies, busy)
+        self._remove_directories(self.dst, reversed(self._made))
 
     def delete(self, busy: Container[str] = _NOBODYS) -> None:
         """Delete at the old place what was copied; OSError (EBUSY) when all but what is `busy` there is gone.
@@ -253,7 +271,7 @@ class Move:
         """Whether what is at the new place is, or may as well be, a copy of what was listed at the old one."""
         return is_copy(self._storage, _join(self.src, name), self._files[name], _join(self.dst, name), found)
 
-    def _unlink_all(self, top: str, names: list[str], busy: Container[str]) -> None:
+    def _unlink_all(self, top: str, names: list[str], busy: Container[str] = _NOBODYS) -> None:
         """Delete `names` below `top`, and raise OSError (EBUSY) if some are left because they are `busy`."""
 
         def unlink(name: str) -> None:
@@ -261,23 +279,19 @@ class Move:
                 self._storage.unlink(_join(top, name))
 
         free = [name for name in names if _join(top, name) not in busy]
-        self._all(unlink, free)
+        self._all(unlink, free, persists=self.state == BACK)
         if len(free) < len(names):
             raise OSError(errno.EBUSY, f"{len(names) - len(free)} files are in use", top)
 
-    def _quietly_unlink(self, path: str) -> None:
-        try:
-            self._storage.unlink(path)
-        except FileNotFoundError:
-            pass
-        except OSError:
-            logger.exception("left behind by a rename that failed: %r", path)
+    def _all(self, do: Callable[[str], None], names: list[str], *, persists: bool = False) -> None:
+        """Call `do` with each of `names`, several at once, and raise the first error; it ends it unless it `persists`.
 
-    def _all(self, do: Callable[[str], None], names: list[str]) -> None:
+        It does not end before all that runs has ended.
+        """
         errors: list[BaseException] = []
 
         def one(name: str) -> None:
-            if errors:
+            if errors and not persists:
                 return
             try:
                 do(name)

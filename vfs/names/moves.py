@@ -14,7 +14,7 @@ from pathlib import Path
 from typing import Any
 
 from storage.entry import Entry
-from vfs.names.directorymoves import MOVED, PREFIXES, UNDER_WAY, Move
+from vfs.names.directorymoves import BACK, MOVED, PREFIXES, UNDER_WAY, Move
 from vfs.names.filemoves import FILE_PREFIX, Listed, finish, noted
 from vfs.names.namespace import Namespace
 from vfs.names.renaming import Changing
@@ -64,7 +64,7 @@ class Moves:
             try:
                 move.copy()
             except BaseException:
-                move.take_back()
+                self._take_back(move)
                 raise
             self._moved[src] = move, self._delete(move)
             return move.moved
@@ -142,6 +142,14 @@ class Moves:
             self._number += 1
             return self._folder() / f"{prefix}{self._number}.json"
 
+    def _take_back(self, move: Move) -> None:
+        try:
+            move.take_back()
+        except OSError as error:
+            logger.warning("not renamed to %r, where copies are left that go later: %s", move.dst, error)
+            self._leave(move)
+            self.resume_later(move.path, PAUSE)
+
     def _delete(self, move: Move) -> bool:
         """Whether that is done; else the rest goes later."""
         try:
@@ -170,6 +178,10 @@ class Moves:
             move.made(path)
 
     def _go_on(self, move: Move, copied: Callable[[Move], None]) -> None:
+        if move.state == BACK:
+            with self._alone(move.dst):
+                move.take_back_later(self._in_use())
+            return
         if move.state == UNDER_WAY:
             with self._alone(move.src, made=move.dst):
                 move.copy()

@@ -14,7 +14,7 @@ from gates import SOON, Gate, start
 from kernel import Verbs
 from versioned import VersionedStorage
 
-from storage import ContentFile, Entry
+from storage import ContentFile, Entry, FileSystemStorage
 from vfs.filesystem import FileSystem
 from vfs.names.filemoves import finish, noted
 from vfs.spool.journal import NewerFormatError
@@ -259,16 +259,7 @@ class TestWhatIsDeletedLater:
     ) -> None:
         verbs.rename("new/a", "old/a")
         verbs.put("old/sub/c", FILES["sub/c"])
-        listed = json.loads(left.read_bytes().splitlines()[0])["files"]
-        glance = storage.glance
-
-        def as_listed(path: str = "") -> Iterator[Entry]:
-            """Versions that are of contents, as those of many object stores."""
-            for entry in glance(path):
-                version, size = listed.get(f"{path}/{entry.name}".removeprefix("old/"), (entry.version, entry.size))
-                yield entry._replace(version=version) if size == entry.size else entry
-
-        monkeypatch.setattr(storage, "glance", as_listed)
+        versions_are_of_contents(monkeypatch, storage, left)
         if killed:
             verbs.filesystem.contents.spool.close()
             assert recover(storage, spools).failed == []
@@ -304,6 +295,104 @@ class TestWhatIsDeletedLater:
             looking.result(SOON)
 
 
+class TestWhatIsTakenBackLater:
+    """A rename has failed as the storage went away, and what it had copied to new/ could not be deleted."""
+
+    COPIED = ("a", "b", "sub/c")
+
+    @pytest.fixture
+    def left(self, storage: VersionedStorage, verbs: Verbs, monkeypatch: pytest.MonkeyPatch) -> Path:
+        """The list of that rename."""
+        scheduled: list[float] = []
+        uploads, real = verbs.filesystem.contents.uploads, storage.copy
+        others = threading.Semaphore(0)
+
+        def copy(src: str, dst: str) -> None:
+            if not src.endswith("d"):
+                real(src, dst)
+                others.release()
+                return
+            for _ in self.COPIED:
+                assert others.acquire(timeout=SOON)
+            raise TimeoutError("the storage is down")
+
+        with monkeypatch.context() as patch:
+            patch.setattr(storage, "copy", copy)
+            patch.setattr(storage, "unlink", lambda name: (_ for _ in ()).throw(ConnectionError("reset")))
+            patch.setattr(uploads._background, "schedule", lambda key, pause, work: scheduled.append(pause))
+            with pytest.raises(TimeoutError):
+                verbs.rename("old", "new")
+        assert (len(scheduled), below(storage, "new").keys()) == (1, set(self.COPIED))
+        (path,) = verbs.filesystem.contents.spool.directory.glob("back-*.json")
+        return path
+
+    @pytest.mark.parametrize("killed", [False, True], ids=["by this process", "by the next one"])
+    def test_it_goes(
+        self, storage: VersionedStorage, verbs: Verbs, spools: StorageSpools, left: Path, killed: bool
+    ) -> None:
+        if killed:
+            verbs.filesystem.contents.spool.close()
+            assert recover(storage, spools).failed == []
+        else:
+            resume(verbs, left)
+            assert verbs.listdir("") == ["old"]
+        assert (below(storage, "old"), below(storage, "new"), left.exists()) == (FILES, {}, False)
+
+    def test_what_cannot_be_deleted_yet_holds_up_nothing(
+        self, storage: VersionedStorage, verbs: Verbs, left: Path, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        real = storage.unlink
+
+        def unlink(name: str) -> None:
+            if name == "new/a":
+                raise ConnectionError("reset")
+            real(name)
+
+        with monkeypatch.context() as patch:
+            patch.setattr(storage, "unlink", unlink)
+            with pytest.raises(ConnectionError):
+                resume(verbs, left)
+        assert below(storage, "new") == {"a": FILES["a"]}
+        resume(verbs, left)
+        assert (below(storage, "old"), below(storage, "new"), left.exists()) == (FILES, {}, False)
+
+    @pytest.mark.parametrize("killed", [False, True], ids=["by this process", "by the next one"])
+    def test_what_was_put_there_since_stays(
+        self, storage: VersionedStorage, verbs: Verbs, spools: StorageSpools, left: Path, killed: bool
+    ) -> None:
+        verbs.put("new/a", FILES["a"])
+        verbs.put("new/e", b"another")
+        verbs.rename("old/b", "new/b")
+        if killed:
+            verbs.filesystem.contents.spool.close()
+            assert recover(storage, spools).failed == []
+        else:
+            resume(verbs, left)
+        assert below(storage, "new") == {"a": FILES["a"], "b": FILES["b"], "e": b"another"}
+        assert below(storage, "old") == {name: content for name, content in FILES.items() if name != "b"}
+
+    def test_a_copy_that_has_become_the_only_one_stays(
+        self, storage: VersionedStorage, verbs: Verbs, left: Path, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        versions_are_of_contents(monkeypatch, storage, left)
+        storage.unlink("old/a")
+        storage.replace("old/b", ContentFile(b"changed"))
+        resume(verbs, left)
+        assert below(storage, "new") == {"a": FILES["a"], "b": FILES["b"]}
+
+
+def test_the_directories_of_a_rename_that_fails_go_as_well(
+    storage: VersionedStorage, verbs: Verbs, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(VersionedStorage, "mkdir", FileSystemStorage.mkdir)
+    monkeypatch.setattr(VersionedStorage, "rmdir", FileSystemStorage.rmdir)
+    monkeypatch.setattr(VersionedStorage, "renames_directories", False)
+    monkeypatch.setattr(storage, "copy", lambda src, dst: (_ for _ in ()).throw(TimeoutError("the storage is down")))
+    with pytest.raises(TimeoutError):
+        verbs.rename("old", "new")
+    assert ([entry.name for entry in storage.scandir()], below(storage, "old")) == (["old"], FILES)
+
+
 def test_what_was_deleted_after_a_crash_is_not_copied_again(
     storage: VersionedStorage, verbs: Verbs, spools: StorageSpools, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -314,6 +403,18 @@ def test_what_was_deleted_after_a_crash_is_not_copied_again(
     assert recover(storage, spools).failed == []
     assert below(storage, "new") == {name: content for name, content in FILES.items() if name != "a"}
     assert below(storage, "old") == {}
+
+
+def versions_are_of_contents(monkeypatch: pytest.MonkeyPatch, storage: VersionedStorage, path: Path) -> None:
+    """Like those of many object stores: what is as long as a file of the list at `path` has the version of that."""
+    files = json.loads(path.read_bytes().splitlines()[0])["files"]
+    versions, glance = {size: version for version, size in files.values()}, storage.glance
+
+    def shown(path: str = "") -> Iterator[Entry]:
+        for entry in glance(path):
+            yield entry._replace(version=versions.get(entry.size, entry.version))
+
+    monkeypatch.setattr(storage, "glance", shown)
 
 
 def resume(verbs: Verbs, path: Path) -> None:
