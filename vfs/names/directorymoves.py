@@ -223,8 +223,8 @@ class Move:
         """The files and the directories below `top`, by their names from there."""
         files: dict[str, Listed] = {}
         directories = [""]
-        with suppress(FileNotFoundError):
-            for directory in directories:  # which grows
+        for directory in directories:  # which grows
+            with suppress(FileNotFoundError):  # somebody else may have emptied just this one
                 for entry in self._storage.glance(_join(top, directory)):
                     name = _join(directory, entry.name)
                     if entry.is_dir:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import shutil
 import threading
 from collections.abc import Iterator
 from pathlib import Path
@@ -116,6 +117,26 @@ def test_nothing_is_deleted_before_everything_is_copied(
     monkeypatch.setattr(storage, "unlink", unlink)
     verbs.rename("old", "new")
     assert seen == [FILES] * len(FILES)
+
+
+def test_a_directory_that_vanishes_while_all_is_listed_takes_no_other_with_it(
+    storage: VersionedStorage, verbs: Verbs, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    storage.replace("old/other/c", ContentFile(b"333"))
+    glance, gone = storage.glance, []
+
+    def emptied(path: str = "") -> Iterator[Entry]:
+        """Somebody else empties the first directory below old/ that is looked into."""
+        if path in {"old/sub", "old/other"} and not gone:
+            gone.append(path)
+            shutil.rmtree(Path(storage.location, path))
+        yield from glance(path)
+
+    monkeypatch.setattr(storage, "glance", emptied)
+    verbs.rename("old", "new")
+    left = {"other/c": b"333"} if gone == ["old/sub"] else {"sub/c": b"333", "sub/sub/d": b"4444"}
+    assert below(storage, "new") == {"a": b"1", "b": b"22", **left}
+    assert below(storage, "old") == {}
 
 
 @pytest.mark.parametrize("after", range(4))
