@@ -143,7 +143,7 @@ class Mount:
         self.recovery.take_up(self._spools.left())
         self._recover_later()
         for path in self.recovery.moves:
-            self.filesystem.contents.uploads.moves.resume_later(path, copied=self.recovery.arrived)
+            self.filesystem.contents.uploads.moves.resume_later(path)
 
     def _recover_later(self) -> None:
         """See to it that what could not be taken up is, when the storage answers."""

@@ -92,7 +92,7 @@ class Move:
             require_known(found)
             move = cls(storage, found["src"], found["dst"], path, background)
             for line in lines:
-                with suppress(ValueError):  # the last one may not have got to the disk whole
+                with suppress(ValueError, AttributeError):  # the last one may not have got to the disk whole
                     name = json.loads(line)
                     (move._kept if name.startswith("/") else move._noted).add(name.removeprefix("/"))
             move._files = {name: Listed(*listed) for name, listed in found["files"].items()}
@@ -201,7 +201,10 @@ class Move:
         if state == MOVED:
             self._noted.update(self._files)
         self.state = state
-        self.path = self.path.rename(self.path.with_name(state + self.path.name.partition("-")[2]))
+        try:
+            self.path = self.path.rename(self.path.with_name(state + self.path.name.partition("-")[2]))
+        except OSError:  # this process knows it
+            logger.exception("what has become of the rename of %r to %r is not noted", self.src, self.dst)
 
     def made(self, path: str) -> None:
         """The mount has put something at `path`: there, and below it, nothing is this one's to delete any more."""
@@ -214,7 +217,7 @@ class Move:
     def _keep(self, name: str) -> None:
         if name not in self._kept:
             self._kept.add(name)
-            self._add_line(f"/{name}")
+            self._add_line(f"/{name}", sync=True)
 
     def _is_kept(self, name: str) -> bool:
         return any(not kept or f"{name}/".startswith(f"{kept}/") for kept in self._kept)
@@ -258,10 +261,13 @@ class Move:
         self._copied.add(name)
         self._add_line(name)
 
-    def _add_line(self, words: str) -> None:
+    def _add_line(self, words: str, *, sync: bool = False) -> None:
         """Add to the list. Lines are written at once, by whoever; what has no room is compared after a crash."""
         with suppress(OSError), open(self.path, "a", encoding="utf-8") as file:
             file.write(f"{json.dumps(words)}\n")
+            if sync:
+                file.flush()
+                os.fsync(file.fileno())
 
     def _is_copy(self, name: str, found: Listed) -> bool:
         """Whether what is at the new place has come there by this rename, as far as that can be told."""

@@ -49,6 +49,8 @@ class Moves:
         """By their old names those of which the mount has yet to do its half, and whether all is deleted."""
         self._unfinished: dict[Path, Move] = {}
         """By the paths of their lists those of which something is left to do."""
+        self.on_copied: Callable[[Move], None] = lambda move: None
+        """Told of one that was `under_way` when all is at the new place, and its list is there yet."""
         self.renames_in_one_step = names.storage.does_itself("rename")
         """Whether the storage renames a file in one step."""
 
@@ -95,11 +97,8 @@ class Moves:
                 moves.append(self._left(path))
         return [move for move in moves if move is not None]
 
-    def resume(self, path: Path, copied: Callable[[Move], None] = lambda move: None) -> None:
-        """Go on with one that was broken off, until it is done; an error leaves it for another time, or version.
-
-        `copied` is told of one of those `under_way` when all is at the new place, and its list is there yet.
-        """
+    def resume(self, path: Path) -> None:
+        """Go on with one that was broken off, until it is done; an error leaves it for another time, or version."""
         if path.name.startswith(FILE_PREFIX):
             finish(self._storage, path)
             return
@@ -110,7 +109,7 @@ class Moves:
         self._running[move] = None
         logger.info("the rename of %r to %r, %d files, goes on", move.src, move.dst, move.count)
         try:
-            self._go_on(move, copied)
+            self._go_on(move)
         finally:
             del self._running[move]
             self._names.doubt(move.src)
@@ -123,10 +122,10 @@ class Moves:
 
         def resume() -> None:
             try:
-                self.resume(path, copied)
+                self.resume(path)
             except OSError as error:
                 logger.warning("the rename that %s is of is tried again later: %s", path, error)
-                self.resume_later(path, PAUSE, copied)
+                self.resume_later(path, PAUSE)
             except NewerFormatError as error:
                 logger.warning("the rename that %s is of does not go on: %s", path, error)
 
@@ -177,7 +176,7 @@ class Moves:
         for move in list(self._unfinished.values()):
             move.made(path)
 
-    def _go_on(self, move: Move, copied: Callable[[Move], None]) -> None:
+    def _go_on(self, move: Move) -> None:
         if move.state == BACK:
             with self._alone(move.dst):
                 move.take_back_later(self._in_use())
@@ -185,7 +184,7 @@ class Moves:
         if move.state == UNDER_WAY:
             with self._alone(move.src, made=move.dst):
                 move.copy()
-            copied(move)  # without a lease, as it looks for names at the new place
+            self.on_copied(move)  # without a lease, as it looks for names at the new place
         with self._alone(move.src):
             move.delete(self._in_use())
 

@@ -14,6 +14,7 @@ import dataclasses
 import errno
 import logging
 import threading
+from collections.abc import Iterable
 from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -81,6 +82,7 @@ class Recovery:
         self._spools += spools
         self.moves = [path for spool in spools for path in left_in(spool.directory)]
         moves = self._filesystem.contents.uploads.moves
+        moves.on_copied = self._arrived
         renames = {spool: moves.under_way(spool.directory) for spool in spools}
         found = [(spool, path, note) for spool in spools for path, note in spool.notes()]
         replaced = {note.replaces for *_, note in found if isinstance(note, Note) and note.state is State.CLOSED}
@@ -94,13 +96,9 @@ class Recovery:
             elif note.state is State.WRITING and not path.stat().st_size:
                 SpoolFile(path, spool.room, left=True).discard()  # such as a copy that the storage was to make
             else:
-                move = next((move for move in renames[spool] if move.new_name(note.name)), None)
-                if move is not None:
-                    self._waiting.setdefault(move.path, []).append((spool, path, note))
-                    note = dataclasses.replace(note, name=move.new_name(note.name) or "")
-                self._sort(spool, path, note, waits=move is not None)
+                self._sort(spool, path, note, renames[spool])
 
-    def arrived(self, move: Move) -> None:
+    def _arrived(self, move: Move) -> None:
         """Take up what was below a directory that was being renamed; all that it had is at the new place by now."""
         with self._lock:
             waiting = self._waiting.get(move.path, [])
@@ -121,11 +119,15 @@ class Recovery:
                 base = Base.of(entry)
         return dataclasses.replace(note, name=name, base=base)
 
-    def _sort(self, spool: Spool, path: Path, note: Note, *, waits: bool = False) -> None:
-        """Leave what nobody had closed, and take up the rest, unless that `waits` for the rename of its directory."""
+    def _sort(self, spool: Spool, path: Path, note: Note, renames: Iterable[Move] = ()) -> None:
+        """Leave what nobody had closed, and take up the rest, unless one of `renames` is to come first."""
+        move = next((move for move in renames if move.new_name(note.name)), None)
+        if move is not None:
+            self._waiting.setdefault(move.path, []).append((spool, path, note))
+            note = dataclasses.replace(note, name=move.new_name(note.name) or "")
         if note.state is State.WRITING:
             self._leave(path, note.name, "it was being written, and nobody had closed it")
-        elif waits:
+        elif move is not None:
             self._leave(path, note.name, "the rename of its directory goes on first", closed=True)
         else:
             self._try_to_take(spool, path, note)
@@ -248,7 +250,7 @@ def recover(storage: Storage, spools: StorageSpools, *, discard: bool = False) -
     recovery.take_up(found)
     for path in recovery.moves:
         try:
-            filesystem.contents.uploads.moves.resume(path, recovery.arrived)
+            filesystem.contents.uploads.moves.resume(path)
         except (OSError, NewerFormatError) as error:
             outcome.failed.append((str(path), f"the rename cannot go on: {describe(error)}"))
     names = {file: filesystem.tree.path(file.node) for file in recovery.taken}

@@ -354,9 +354,9 @@ class TestARenameOfItsDirectoryThatIsBrokenOff:
         with monkeypatch.context() as patch:
             patch.setattr(machine.storage, "copy", unanswered(machine.storage.stat))
             with pytest.raises(ConnectionError):
-                moves.resume(path, recovery.arrived)
+                moves.resume(path)
         assert {left.name for left in recovery.left} == {"e/f", "e/sub/f", "e/sub/n"}
-        moves.resume(path, recovery.arrived)
+        moves.resume(path)
         assert (recovery.left, machine.content("e/f"), verbs.get("e/f")) == ([], OLD, NEW)
         assert machine.unmount() == []
         self.check(machine)
@@ -370,7 +370,7 @@ class TestARenameOfItsDirectoryThatIsBrokenOff:
         with monkeypatch.context() as patch:
             patch.setattr(machine.storage, "unlink", unanswered(machine.storage.stat))
             with pytest.raises(ConnectionError):
-                verbs.filesystem.contents.uploads.moves.resume(recovery.moves[0], recovery.arrived)
+                verbs.filesystem.contents.uploads.moves.resume(recovery.moves[0])
         machine.kill()
         assert recover(machine.storage, machine.spools).conflicts == []
         self.check(machine)
@@ -381,7 +381,7 @@ class TestARenameOfItsDirectoryThatIsBrokenOff:
         broken_off("copy", 1)
         verbs = machine.mount()
         recovery = machine.mounts[-1][1]
-        verbs.filesystem.contents.uploads.moves.resume(recovery.moves[0], recovery.arrived)
+        verbs.filesystem.contents.uploads.moves.resume(recovery.moves[0])
         machine.kill()
         assert recover(machine.storage, machine.spools).conflicts == []
         self.check(machine)
