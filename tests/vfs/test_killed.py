@@ -123,6 +123,26 @@ def test_the_next_mount_stores_what_was_written_back(serve: Serve) -> None:
     server.unmount()
 
 
+def test_what_was_closed_goes_along_when_the_rename_of_its_directory_is_killed(serve: Serve) -> None:
+    server, names = serve("versioned", "write_back=3600"), {str(number) for number in range(300)}
+    stored, old, new = server.folder / "versioned", server.mountpoint / "old", server.mountpoint / "new"
+    (stored / "old").mkdir()
+    for name in names:
+        (stored / "old" / name).write_bytes(b"content")
+    for name in ("0", "made"):
+        (old / name).write_bytes(b"closed")
+    rename = subprocess.Popen(["mv", "-T", old, new], stderr=subprocess.PIPE)
+    wait_for(lambda: (stored / "new").exists() and len(os.listdir(stored / "new")) > 20)
+    kill(server)
+    rename.communicate(timeout=20)
+    server.mount()
+    wait_for(lambda: (stored / "new" / "made").exists() and (stored / "new" / "0").read_bytes() == b"closed")
+    wait_for(lambda: not (stored / "old").exists())
+    assert {path.name for path in new.iterdir()} == names | {"made"} == {path.name for path in stored.glob("new/*")}
+    assert (new / "0").read_bytes() == (stored / "new" / "made").read_bytes() == b"closed"
+    server.unmount()
+
+
 def test_recover_says_what_has_become_of_each(serve: Serve) -> None:
     server = serve("versioned", "write_back=3600")
     for name in ("stored", "conflict"):

@@ -14,6 +14,7 @@ import errno
 import os
 import time
 from collections import OrderedDict
+from collections.abc import Callable
 from contextlib import suppress
 
 from storage.base import Storage, overrides
@@ -55,6 +56,8 @@ class Lookups:
         """The name that a directory was last found not to have, its changes by then, and until when it is believed."""
         self.hits = Hits()
         """Whether a name or an attribute that was wanted was known, or the storage had to be asked for it."""
+        self.on_made: Callable[[str], None] | None = None
+        """Told the path of whatever the mount puts into the storage, while nobody can take it away: must not wait."""
         self.tree = Tree(storage.stat(""), quick=not storage.blocking)
         self.listings = Listings(storage, self.tree, cache_seconds, is_name=self._is_name)
 

@@ -1,282 +1,123 @@
-"""Renaming directories where the storage cannot: every file is copied before the first is deleted, and a crash resumes.
+"""The renames of directories by copies of one mount: those under way, and those of which something is left to do.
 
-What is to be moved is written down first, in the folder of the spool: each file with its version; then the name of each
-that is copied. So whoever finds that list, this process or the one after a crash, goes on from what the storage shows,
-whatever was done already:
-
-- A file that is at the old place only, as it was listed, is copied.
-- When every file is at the new place, those at the old one go, if they are still as they were listed.
-- What somebody else has changed at the old place since then stays there, and what somebody else has put in the way at
-  the new place stays as well: nothing is lost, but then there are two directories.
-
-A rename that fails while it copies takes back its copies, and is as if it had not begun. One that cannot delete is
-done, and the rest goes later.
+What is left is done in the background while the mount is used, so it is done with a lease as the rename itself was: on
+both places for as long as copies are made, and then on the one where something is deleted.
 """
 
 from __future__ import annotations
 
-import json
 import logging
-import os
 import threading
-from collections.abc import Callable
-from contextlib import AbstractContextManager, suppress
+from collections.abc import Callable, Iterator
+from contextlib import AbstractContextManager, contextmanager, suppress
 from pathlib import Path
 from typing import Any
 
-from storage.base import Storage
 from storage.entry import Entry
-from storage.exceptions import DirectoryNotEmptyError
-from vfs.names.filemoves import FILE_PREFIX, Listed, finish, is_copy, noted
+from vfs.names.directorymoves import BACK, MOVED, PREFIXES, UNDER_WAY, Move
+from vfs.names.filemoves import FILE_PREFIX, Listed, finish, noted
+from vfs.names.namespace import Namespace
+from vfs.names.renaming import Changing
+from vfs.names.tree import NamelessError
 from vfs.spool.background import Background
-from vfs.spool.journal import FORMAT, NewerFormatError, require_known, sync_directory
+from vfs.spool.journal import NewerFormatError
 
 logger = logging.getLogger("vfs")
 
-PREFIX = "move-"
-"""What the name of a list begins with."""
 PAUSE = 30.0
 """Seconds until what could not be finished is tried again."""
-_ATTRIBUTES = ("mode", "uid", "gid", "atime_ns", "mtime_ns")
-
-
-class Move:
-    """One rename of a directory."""
-
-    def __init__(self, storage: Storage, src: str, dst: str, path: Path, background: Background) -> None:
-        """From `src` to `dst`, with its list at `path`, by threads of the `background`."""
-        self._storage = storage
-        self._background = background
-        self.src = src
-        self.dst = dst
-        self.path = path
-        self._files: dict[str, Listed] = {}
-        """By their names below the directories."""
-        self._directories: list[str] = []
-        self._here: dict[str, Listed] | None = None
-        """What is at the old place, where that was listed just now."""
-        self.phase = "listing"
-        self.done = 0
-        """How many files of `count` the phase is done with."""
-        self._copied: list[str] = []
-        self._noted: set[str] = set()
-        """Those that are copied, by the list of a process that has ended."""
-        self.moved: dict[str, Listed] = {}
-        """What is at the new place, and has been deleted at the old one or is going to be, by its names there."""
-        self._in_the_way: set[str] = set()
-        """Those of which somebody else has put another at the new place."""
-
-    @classmethod
-    def read(cls, storage: Storage, path: Path, background: Background) -> Move | None:
-        """The one whose list is at `path`; None for one that is not whole: then nothing was done yet.
-
-        NewerFormatError.
-        """
-        try:
-            first, *copied = path.read_bytes().splitlines()
-            found = json.loads(first)
-            require_known(found)
-            move = cls(storage, found["src"], found["dst"], path, background)
-            for line in copied:
-                with suppress(ValueError):  # the last one may not have got to the disk whole
-                    move._noted.add(json.loads(line))
-            move._files = {name: Listed(*listed) for name, listed in found["files"].items()}
-            move._directories = found["directories"]
-        except (ValueError, TypeError, KeyError):
-            return None
-        return move
-
-    @property
-    def count(self) -> int:
-        """How many files there are to move."""
-        return len(self._files)
-
-    def begin(self) -> None:
-        """Write down what there is to be moved."""
-        self._files, self._directories = self._found(self.src)
-        self._here = self._files
-        words = {
-            "format": FORMAT,
-            "src": self.src,
-            "dst": self.dst,
-            "directories": self._directories,
-            "files": self._files,
-        }
-        temporary = self.path.with_suffix(".new")
-        with open(temporary, "w", encoding="utf-8") as file:
-            file.write(f"{json.dumps(words)}\n")
-            file.flush()
-            os.fsync(file.fileno())
-        temporary.replace(self.path)
-        sync_directory(self.path.parent)
-
-    def copy(self) -> None:
-        """Copy what is not at the new place yet; the first error ends it, when all that runs has ended."""
-        there, _ = self._found(self.dst)
-        here = self._found(self.src)[0] if self._here is None else self._here
-        self._in_the_way = {name for name in there.keys() & self._files.keys() if not self._is_copy(name, there[name])}
-        if type(self._storage).mkdir is not Storage.mkdir:
-            for name in ["", *self._directories]:
-                self._make_directory(name)
-        wanted = [name for name in self._files if name not in there and self._files[name] == here.get(name)]
-        self.phase, self.done = "copying", len(self._files) - len(wanted)
-        self._all(self._copy_one, wanted)
-
-    def take_back(self) -> None:
-        """Delete what was copied."""
-        self.phase, self.done = "taking back", 0
-        self._background.for_each(self._quietly_unlink, self._copied)
-        self.forget()
-
-    def delete(self) -> None:
-        """Delete at the old place what is at the new one; what has changed meanwhile stays, and the log says so."""
-        here, there = self._found(self.src)[0], self._found(self.dst)[0]
-        copied = self._files.keys() & there.keys() - self._in_the_way
-        moved = [name for name, listed in self._files.items() if here.get(name) == listed and name in copied]
-        for name in here.keys() - set(moved):
-            logger.warning("left behind by the rename to %r: %r, which was changed here or there", self.dst, name)
-        self.phase, self.done = "deleting", len(self._files) - len(moved)
-        self.moved = {_join(self.src, name): self._files[name] for name in moved}
-        self._all(self._unlink_one, moved)
-        if type(self._storage).rmdir is not Storage.rmdir:
-            for name in [*sorted(self._directories, reverse=True), ""]:
-                with suppress(DirectoryNotEmptyError, FileNotFoundError):
-                    self._storage.rmdir(_join(self.src, name))
-        self.forget()
-
-    def forget(self) -> None:
-        """It is over."""
-        self.path.unlink(missing_ok=True)
-
-    def _found(self, top: str) -> tuple[dict[str, Listed], list[str]]:
-        """The files and the directories below `top`, by their names from there."""
-        files: dict[str, Listed] = {}
-        directories = [""]
-        with suppress(FileNotFoundError):
-            for directory in directories:  # which grows
-                for entry in self._storage.glance(_join(top, directory)):
-                    name = _join(directory, entry.name)
-                    if entry.is_dir:
-                        directories.append(name)
-                    else:
-                        files[name] = Listed.of(entry)
-        return files, directories[1:]
-
-    def _make_directory(self, name: str) -> None:
-        """Make a directory like the one at the old place, if that is still there, as far as the storage keeps such."""
-        made = _join(self.dst, name)
-        with suppress(FileExistsError):
-            self._storage.mkdir(made)
-        with suppress(FileNotFoundError, NotImplementedError):
-            entry = self._storage.stat(_join(self.src, name))
-            known = {key: value for key in _ATTRIBUTES if (value := getattr(entry, key)) is not None}
-            if known:
-                self._storage.set_attributes(made, **known)
-
-    def _copy_one(self, name: str) -> None:
-        target = _join(self.dst, name)
-        self._copied.append(target)
-        self._storage.copy(_join(self.src, name), target)
-        # Lines are written at once, by whoever; what has no room for its line is compared after a crash.
-        with suppress(OSError), open(self.path, "a", encoding="utf-8") as file:
-            file.write(f"{json.dumps(name)}\n")
-
-    def _is_copy(self, name: str, found: Listed) -> bool:
-        """Whether what is at the new place has come there by this rename, as far as that can be told."""
-        return name in self._noted or is_copy(
-            self._storage, _join(self.src, name), self._files[name], _join(self.dst, name), found
-        )
-
-    def _unlink_one(self, name: str) -> None:
-        with suppress(FileNotFoundError):
-            self._storage.unlink(_join(self.src, name))
-
-    def _quietly_unlink(self, path: str) -> None:
-        try:
-            self._storage.unlink(path)
-        except FileNotFoundError:
-            pass
-        except OSError:
-            logger.exception("left behind by a rename that failed: %r", path)
-
-    def _all(self, do: Callable[[str], None], names: list[str]) -> None:
-        errors: list[BaseException] = []
-
-        def one(name: str) -> None:
-            if errors:
-                return
-            try:
-                do(name)
-            except BaseException as error:  # noqa: BLE001 - it is raised below
-                errors.append(error)
-            else:
-                self.done += 1
-
-        self._background.for_each(one, names)
-        if errors:
-            raise errors[0]
 
 
 def left_in(folder: Path) -> list[Path]:
     """The notes of renames that were broken off, in the folder of a spool."""
-    return sorted(path for prefix in (PREFIX, FILE_PREFIX) for path in folder.glob(f"{prefix}*.json"))
+    return sorted(path for prefix in (*PREFIXES, FILE_PREFIX) for path in folder.glob(f"{prefix}*.json"))
 
 
 class Moves:
     """The renames of one mount that are journalled."""
 
-    def __init__(self, storage: Storage, folder: Callable[[], Path], background: Background) -> None:
-        """In `storage`, with their lists in `folder`; what is left over is done in the `background`."""
-        self._storage = storage
+    def __init__(self, names: Namespace, folder: Callable[[], Path], background: Background) -> None:
+        """In the storage of `names`, with lists in `folder`; what is left over is done in the `background`."""
+        self._names = names
+        self._storage = names.storage
         self._folder = folder
         self._background = background
         self._lock = threading.Lock()
         self._number = 0
         self._running: dict[Move, None] = {}
-        self.renames_in_one_step = storage.does_itself("rename")
+        self._moved: dict[str, tuple[Move, bool]] = {}
+        """By their old names those of which the mount has yet to do its half, and whether all is deleted."""
+        self._unfinished: dict[Path, Move] = {}
+        """By the paths of their lists those of which something is left to do."""
+        self.on_copied: Callable[[Move], None] = lambda move: None
+        """Told of one that was `under_way` when all is at the new place, and its list is there yet."""
+        self.renames_in_one_step = names.storage.does_itself("rename")
         """Whether the storage renames a file in one step."""
 
     def move(self, src: str, dst: str) -> dict[str, Listed]:
         """Rename a directory, to a name where there is nothing or an empty one. The caller has leases on both.
 
-        Returns what has moved: files by their old names, as they were.
+        Returns what has moved: files by their old names, as they were. `finish()` is to follow.
         """
-        move = Move(self._storage, src, dst, self._new_path(PREFIX), self._background)
+        move = Move(self._storage, src, dst, self._new_path(UNDER_WAY), self._background)
         self._running[move] = None
         try:
             move.begin()
             try:
                 move.copy()
             except BaseException:
-                move.take_back()
+                self._take_back(move)
                 raise
-            self._delete(move)
+            self._moved[src] = move, self._delete(move)
             return move.moved
         finally:
             del self._running[move]
 
+    def finish(self, src: str) -> None:
+        """The mount has done its half of the rename of `src`, down to the notes of what is pending below it."""
+        move, is_complete = self._moved.pop(src, (None, True))
+        if move is None:
+            return
+        if is_complete:
+            move.forget()
+            return
+        move.become(MOVED)
+        self._leave(move)
+        self.resume_later(move.path, PAUSE)
+
     def of_file(self, src: str, dst: str, entry: Entry) -> AbstractContextManager[None]:
         """A block in which the storage renames a file by a copy; see vfs.names.filemoves."""
         return noted(self._new_path(FILE_PREFIX), src, dst, entry)
+
+    def under_way(self, folder: Path) -> list[Move]:
+        """Those directories that were being renamed by the mount that has left `folder`, when it was killed."""
+        moves = []
+        for path in sorted(folder.glob(f"{UNDER_WAY}*.json")):
+            with suppress(NewerFormatError):
+                moves.append(self._left(path))
+        return [move for move in moves if move is not None]
 
     def resume(self, path: Path) -> None:
         """Go on with one that was broken off, until it is done; an error leaves it for another time, or version."""
         if path.name.startswith(FILE_PREFIX):
             finish(self._storage, path)
             return
-        move = Move.read(self._storage, path, self._background)
+        move = self._left(path)
         if move is None:
             path.unlink()
             return
         self._running[move] = None
         logger.info("the rename of %r to %r, %d files, goes on", move.src, move.dst, move.count)
         try:
-            move.copy()
-            move.delete()
+            self._go_on(move)
         finally:
             del self._running[move]
+            self._names.doubt(move.src)
+            self._names.doubt(move.dst)
+        move.forget()
+        self._unfinished.pop(path, None)
 
-    def resume_later(self, path: Path, pause: float = 0.0) -> None:
+    def resume_later(self, path: Path, pause: float = 0.0, copied: Callable[[Move], None] = lambda move: None) -> None:
         """The same in the background, as often as it takes."""
 
         def resume() -> None:
@@ -300,13 +141,67 @@ class Moves:
             self._number += 1
             return self._folder() / f"{prefix}{self._number}.json"
 
-    def _delete(self, move: Move) -> None:
+    def _take_back(self, move: Move) -> None:
+        try:
+            move.take_back()
+        except OSError as error:
+            logger.warning("not renamed to %r, where copies are left that go later: %s", move.dst, error)
+            self._leave(move)
+            self.resume_later(move.path, PAUSE)
+
+    def _delete(self, move: Move) -> bool:
+        """Whether that is done; else the rest goes later."""
         try:
             move.delete()
         except OSError as error:
             logger.warning("renamed to %r, but not all of %r is deleted yet: %s", move.dst, move.src, error)
-            self.resume_later(move.path, PAUSE)
+            return False
+        return True
 
+    # -- what is left to do
 
-def _join(directory: str, name: str) -> str:
-    return f"{directory}/{name}" if directory and name else directory or name
+    def _left(self, path: Path) -> Move | None:
+        """The one whose list is at `path`; None for a list that is not whole. NewerFormatError."""
+        move = self._unfinished.get(path) or Move.read(self._storage, path, self._background)
+        if move is not None:
+            self._leave(move)
+        return move
+
+    def _leave(self, move: Move) -> None:
+        """Something is left to do of `move`: from now on it is told what the mount makes."""
+        self._unfinished[move.path] = move
+        self._names.on_made = self._tell
+
+    def _tell(self, path: str) -> None:
+        for move in list(self._unfinished.values()):
+            move.made(path)
+
+    def _go_on(self, move: Move) -> None:
+        if move.state == BACK:
+            with self._alone(move.dst):
+                move.take_back_later(self._in_use())
+            return
+        if move.state == UNDER_WAY:
+            with self._alone(move.src, made=move.dst):
+                move.copy()
+            self.on_copied(move)  # without a lease, as it looks for names at the new place
+        with self._alone(move.src):
+            move.delete(self._in_use())
+
+    @contextmanager
+    def _alone(self, *paths: str, made: str | None = None) -> Iterator[None]:
+        """A block in which nobody else uses what is at `paths` or below, or at one that is `made` in it."""
+        places = [] if made is None else [self._names.place(made)]
+        for path in paths:
+            with suppress(FileNotFoundError):  # what nothing is above of is nobody's
+                places.append(self._names.place(path, makes=False))
+        with Changing(self._names, *places, missing_ok=True):
+            yield
+
+    def _in_use(self) -> set[str]:
+        """The paths of the files that somebody has open, or that are not stored yet."""
+        paths = set()
+        for file in self._names.tree.files():
+            with suppress(NamelessError):
+                paths.add(self._names.tree.path(file.node))
+        return paths

@@ -20,7 +20,7 @@ from storage.exceptions import DirectoryNotEmptyError
 from vfs.names.attributes import Kept
 from vfs.names.listings import NOTHING
 from vfs.names.lookups import Lookups, join, require_directory
-from vfs.names.tree import Node
+from vfs.names.node import Link, Node
 
 if TYPE_CHECKING:
     from vfs.content.openfile import OpenFile
@@ -50,6 +50,18 @@ class Namespace(Lookups):
     def path(self, parent: Node, name: str) -> str:
         """The storage's name of `name` in `parent`."""
         return join(self.tree.path(parent), name)
+
+    def place(self, path: str, *, makes: bool = True) -> Link:
+        """Where `path` is; a directory above it that is missing lives in the mount from now on.
+
+        FileNotFoundError unless that `makes` it.
+        """
+        *above, name = path.split("/")
+        parent = self.tree.root
+        for directory in above:
+            found = self.find_or_none(parent, directory) if makes else self.find(parent, directory)
+            parent = found or self.add_virtual(parent, directory, Kind.DIRECTORY, {})
+        return parent, name
 
     def make(
         self, parent: Node, name: str, make: Callable[[str], Entry | None], what: str = "", *, links: bool = False
@@ -84,6 +96,7 @@ class Namespace(Lookups):
             self.learn(node, entry)
             if node.is_dir:
                 self.listings.keep(node, {})
+            self._tell(parent, name)
             return node
 
     def add_virtual(
@@ -157,6 +170,7 @@ class Namespace(Lookups):
             self.touch(node)
             for parent, name in node.links:
                 self._amend(parent, {name: entry}, keeps_time=False)
+                self._tell(parent, name)
             node.entry = entry  # the change is ours, and takes nothing from what the mount keeps
             self.learn(node, entry)
 
@@ -190,6 +204,7 @@ class Namespace(Lookups):
         """The mount has given `node` the name `name` of `parent`, in the storage and here."""
         with self.tree.lock:
             entry = node.entry
+            self._tell(parent, name)
             if self.exact:
                 self.touch(node)
             else:  # what is in a directory may have been copied, and be shown as other versions
@@ -202,6 +217,10 @@ class Namespace(Lookups):
                 entry = entry._replace(name=name)
                 self._amend(parent, {name: entry})
                 self.learn(node, entry)
+
+    def _tell(self, parent: Node, name: str) -> None:
+        if self.on_made is not None:
+            self.on_made(self.path(parent, name))
 
     def changed(self, directory: Node, *, keeps_time: bool = True) -> None:
         """The mount has made or taken an entry of `directory`; its time is kept here where the storage has none."""

@@ -9,34 +9,38 @@ import errno
 import os
 from collections.abc import Mapping
 from contextlib import AbstractContextManager, nullcontext
+from typing import TYPE_CHECKING
 
 from storage.base import RENAME_EXCHANGE, RENAME_NOREPLACE, Storage
 from storage.entry import Entry, Kind
 from vfs.content.following import Following
 from vfs.content.spooled import SpooledFile
 from vfs.names.filemoves import Listed
-from vfs.names.moves import Moves
 from vfs.names.namespace import Namespace
 from vfs.names.node import Link, Node
 from vfs.names.tree import Tree
+
+if TYPE_CHECKING:
+    from vfs.names.moves import Moves
 
 
 class Changing:
     """A block that alone changes some names and uses their nodes, which it is given.
 
-    FileNotFoundError without the first. A name may have gone to another node while the lease was waited for: then all
-    is looked up again. An exact storage itself refuses what must not be done to a plain file, so a `trusting` block
-    goes by the nodes that are known.
+    FileNotFoundError without the first, unless it may be missing (`missing_ok`). A name may have gone to another node
+    while the lease was waited for: then all is looked up again. An exact storage itself refuses what must not be done
+    to a plain file, so a `trusting` block goes by the nodes that are known.
     """
 
-    __slots__ = ("_directories", "_lease", "_names", "_places", "_trusting")
+    __slots__ = ("_directories", "_lease", "_missing_ok", "_names", "_places", "_trusting")
 
-    def __init__(self, names: Namespace, *places: Link, trusting: bool = False) -> None:
+    def __init__(self, names: Namespace, *places: Link, trusting: bool = False, missing_ok: bool = False) -> None:
         """For the names `places`, (directory, name) each."""
         self._names = names
         self._places = places
         self._directories = tuple({parent: None for parent, _ in places})
         self._trusting = trusting and names.exact
+        self._missing_ok = missing_ok
 
     def __enter__(self) -> list[Node | None]:
         tree = self._names.tree
@@ -55,6 +59,8 @@ class Changing:
         return [parent.children.get(name) for parent, name in self._places]
 
     def _found(self) -> list[Node | None]:
+        if self._missing_ok:
+            return [self._names.find_or_none(*place) for place in self._places]
         first, *others = self._places
         return [self._names.find(*first), *(self._names.find_or_none(*place) for place in others)]
 

@@ -2,6 +2,9 @@
 
 They are there only while there is work, and daemon threads: a storage that hangs must not keep a process from ending.
 What such a thread leaves undone is in the journal.
+
+Where the system has no more threads, a job waits for one until the next is scheduled, and what somebody waits for is
+done by himself.
 """
 
 from __future__ import annotations
@@ -9,10 +12,12 @@ from __future__ import annotations
 import heapq
 import itertools
 import logging
+import math
 import threading
 import time
 from collections import deque
 from collections.abc import Callable, Hashable, Iterable
+from itertools import takewhile
 from typing import TypeVar
 
 logger = logging.getLogger("vfs")
@@ -41,13 +46,13 @@ class Background:
         """Call `work` in `delay` seconds, or when the job of this key is due, if that is sooner."""
         with self._told:
             due, number = time.monotonic() + delay, next(self._numbers)
-            if self._stopped or (key in self._jobs and self._jobs[key][0] <= due):
+            if self._stopped:
                 return
-            self._jobs[key] = due, number, work
-            heapq.heappush(self._due, (due, number, key))
+            if key not in self._jobs or self._jobs[key][0] > due:
+                self._jobs[key] = due, number, work
+                heapq.heappush(self._due, (due, number, key))
             if self._threads < min(self._size, len(self._jobs) + len(self._running)):
-                self._threads += 1
-                threading.Thread(target=self._run, name="vfs-background", daemon=True).start()
+                self._threads += _start(self._run, "vfs-background")
             self._told.notify()
 
     def stop(self) -> None:
@@ -66,33 +71,43 @@ class Background:
     ) -> bool:
         """Call `work`, which must not raise, with each of `items`, several at once.
 
-        Returns when all is done, or after `seconds` all the same; whether it is.
+        Returns when all is done, or after `seconds` all the same; whether it is. If no thread can be had this one does
+        the work, and `seconds` end it only between two items.
         """
         waiting = deque(items)
         left = len(waiting)
         told = threading.Condition()
 
-        def run() -> None:
+        def run(until: float = math.inf) -> None:
             nonlocal left
-            _here.background = self
-            while True:
+            while time.monotonic() < until:
                 try:
                     item = waiting.popleft()
                 except IndexError:
                     return
                 try:
-                    work(item)
+                    self._call(work, item)
                 finally:
                     with told:
                         left -= 1
                         told.notify()
 
-        for _ in range(min(threads, left)):
-            threading.Thread(target=run, name="vfs-drain", daemon=True).start()
+        begun = takewhile(bool, (_start(run, "vfs-drain") for _ in range(min(threads, left))))
+        if not list(begun):
+            run(math.inf if seconds is None else time.monotonic() + seconds)
+            seconds = 0.0
         with told:
             done = told.wait_for(lambda: not left, seconds)
         waiting.clear()
         return done
+
+    def _call(self, work: Callable[..., object], *args: object) -> None:
+        """Call `work` as one of these threads."""
+        before, _here.background = getattr(_here, "background", None), self
+        try:
+            work(*args)
+        finally:
+            _here.background = before
 
     @property
     def is_here(self) -> bool:
@@ -100,11 +115,10 @@ class Background:
         return getattr(_here, "background", None) is self
 
     def _run(self) -> None:
-        _here.background = self
         while (job := self._next()) is not None:
             key, work = job
             try:
-                work()
+                self._call(work)
             except Exception:
                 logger.exception("work in the background failed")
             finally:
@@ -143,3 +157,13 @@ class Background:
         for one in later:
             heapq.heappush(self._due, one)
         return found
+
+
+def _start(run: Callable[[], None], name: str) -> bool:
+    """Whether there is a thread more that does `run`; not if the system has no more."""
+    try:
+        threading.Thread(target=run, name=name, daemon=True).start()
+    except RuntimeError as error:
+        logger.warning("the mount gets no thread of its own: %s", error)
+        return False
+    return True

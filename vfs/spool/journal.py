@@ -34,6 +34,11 @@ unlink that failed. So before the storage is asked the note says that its name i
 gone. Whoever finds such a note looks at the storage: where that has the base still the unlink did not come to pass, and
 the content is stored as any other; else it is dropped.
 
+Renames. A note has its new name before a rename is over. Where a directory is renamed by copies there is a list of that
+in the folder until all notes below it are renewed (vfs.names.directorymoves): who finds both goes on with the copies,
+and then renews the notes, their bases included, before the list goes. So a content is never stored under the old name
+while what it replaces is under the new one.
+
 Versions. A note says which FORMAT it has. One of a newer vfs, found after a way back, stays as it is, and its content
 with it, until that comes again; so a format is raised whenever an older vfs would do wrong by a note. What it would do
 wrong by a folder (another layout of contents) needs another name for folders: those are found by theirs.

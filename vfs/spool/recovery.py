@@ -3,6 +3,9 @@
 What was closed goes back to where it was: each content becomes the open, unsaved file of a node, which the mount shows
 from then on, stores in the background, and keeps beside where the storage has changed meanwhile. What nobody had closed
 stays where it is, for its owner to look at (`vfs recover`).
+
+Where a directory was being renamed by copies, what is noted under its old name is of the new one. It waits until all is
+copied, since what it is to replace may be shown as another version then.
 """
 
 from __future__ import annotations
@@ -10,6 +13,8 @@ from __future__ import annotations
 import dataclasses
 import errno
 import logging
+import threading
+from collections.abc import Iterable
 from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -26,6 +31,7 @@ from vfs.spool.spool import SpoolFile
 
 if TYPE_CHECKING:
     from storage.base import Storage
+    from vfs.names.directorymoves import Move
     from vfs.spool.spool import Spool
     from vfs.spool.spools import StorageSpools
 
@@ -64,6 +70,10 @@ class Recovery:
         self.left: list[Left] = []
         """What is not."""
         self._missed: list[tuple[Spool, Path, Note]] = []
+        self._waiting: dict[Path, list[tuple[Spool, Path, Note]]] = {}
+        """What was below a directory that was being renamed, by the path of the list of that."""
+        self._lock = threading.RLock()
+        """Held by who goes on in the background."""
         self.moves: list[Path] = []
         """The notes of renames that were broken off."""
 
@@ -71,6 +81,9 @@ class Recovery:
         """Take up what is in `spools`, and begin to store it."""
         self._spools += spools
         self.moves = [path for spool in spools for path in left_in(spool.directory)]
+        moves = self._filesystem.contents.uploads.moves
+        moves.on_copied = self._arrived
+        renames = {spool: moves.under_way(spool.directory) for spool in spools}
         found = [(spool, path, note) for spool in spools for path, note in spool.notes()]
         replaced = {note.replaces for *_, note in found if isinstance(note, Note) and note.state is State.CLOSED}
         for spool, path, note in found:
@@ -84,10 +97,42 @@ class Recovery:
                 self._leave(path, note.name, f"it was to be a copy of {note.copies!r}, which could not be made")
             elif note.state is State.WRITING and not path.stat().st_size:
                 SpoolFile(path, spool.room, left=True).discard()
-            elif note.state is State.WRITING:
-                self._leave(path, note.name, "it was being written, and nobody had closed it")
             else:
-                self._try_to_take(spool, path, note)
+                self._sort(spool, path, note, renames[spool])
+
+    def _arrived(self, move: Move) -> None:
+        """Take up what was below a directory that was being renamed; all that it had is at the new place by now."""
+        with self._lock:
+            waiting = self._waiting.get(move.path, [])
+            while waiting:
+                spool, path, note = waiting[0]
+                note = self._renamed(note, move)
+                note.write(path.with_suffix(SUFFIX), sync=True)  # while the list is there: else it has the old name
+                waiting.pop(0)
+                self.left = [left for left in self.left if left.path != path]
+                self._sort(spool, path, note)
+
+    def _renamed(self, note: Note, move: Move) -> Note:
+        """`note` after the rename: what it is to replace, if that has come along, is what the new name shows."""
+        name, listed, base = move.new_name(note.name) or note.name, move.listed(note.name), note.base
+        if listed is not None and base.version is not None and base.version == listed.version:
+            entry = self._filesystem.storage.find(name)
+            if entry is not None and entry.size == listed.size:
+                base = Base.of(entry)
+        return dataclasses.replace(note, name=name, base=base)
+
+    def _sort(self, spool: Spool, path: Path, note: Note, renames: Iterable[Move] = ()) -> None:
+        """Leave what nobody had closed, and take up the rest, unless one of `renames` is to come first."""
+        move = next((move for move in renames if move.new_name(note.name)), None)
+        if move is not None:
+            self._waiting.setdefault(move.path, []).append((spool, path, note))
+            note = dataclasses.replace(note, name=move.new_name(note.name) or "")
+        if note.state is State.WRITING:
+            self._leave(path, note.name, "it was being written, and nobody had closed it")
+        elif move is not None:
+            self._leave(path, note.name, "the rename of its directory goes on first", closed=True)
+        else:
+            self._try_to_take(spool, path, note)
 
     @property
     def is_complete(self) -> bool:
@@ -96,11 +141,12 @@ class Recovery:
 
     def try_again(self) -> None:
         """Take up what could not be before."""
-        missed, self._missed = self._missed, []
-        again = {path for _, path, _ in missed}
-        self.left = [left for left in self.left if left.path not in again]
-        for one in missed:
-            self._try_to_take(*one)
+        with self._lock:
+            missed, self._missed = self._missed, []
+            again = {path for _, path, _ in missed}
+            self.left = [left for left in self.left if left.path not in again]
+            for one in missed:
+                self._try_to_take(*one)
 
     def discard_left(self) -> None:
         """Delete what stays in the spools because nobody had closed it."""
@@ -131,8 +177,7 @@ class Recovery:
     def _take(self, content: SpoolFile, note: Note) -> None:
         """Make `content` the unsaved file of its node, unless the storage has just this."""
         try:
-            *directories, name = note.name.split("/")
-            parent = self._directory(directories)
+            parent, name = self._names.place(note.name)
             node = self._names.find_or_none(parent, name)
             if note.unlinking and not self._is_base(node, note):
                 content.discard()
@@ -151,13 +196,6 @@ class Recovery:
         self.taken.append(file)
         self._filesystem.contents.uploads.take_up(file)
         content.rest()
-
-    def _directory(self, path: list[str]) -> Node:
-        parent = self._filesystem.root
-        for name in path:
-            found = self._names.find_or_none(parent, name)
-            parent = found or self._names.add_virtual(parent, name, Kind.DIRECTORY, {})
-        return parent
 
     def _is_base(self, node: Node | None, note: Note) -> bool:
         """Whether the storage still has what the content was begun with, so that an unlink did not come to pass."""
@@ -221,13 +259,13 @@ def recover(storage: Storage, spools: StorageSpools, *, discard: bool = False) -
     found = spools.left()
     outcome.busy = spools.count() - len(found)
     recovery.take_up(found)
-    names = {file: filesystem.tree.path(file.node) for file in recovery.taken}
-    filesystem.drain()
     for path in recovery.moves:
         try:
             filesystem.contents.uploads.moves.resume(path)
         except (OSError, NewerFormatError) as error:
             outcome.failed.append((str(path), f"the rename cannot go on: {describe(error)}"))
+    names = {file: filesystem.tree.path(file.node) for file in recovery.taken}
+    filesystem.drain()
     outcome.conflicts = [(it["name"], it["kept_as"]) for it in filesystem.contents.uploads.conflicts]
     outcome.failed += [(name, file.fate.error) for file, name in names.items() if file.dirty]
     beside = {name for name, _ in outcome.conflicts}

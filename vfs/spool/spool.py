@@ -231,10 +231,11 @@ class SpoolFile:
         return self.path
 
     def remove(self) -> None:
-        """Delete it; who has it open reads on."""
+        """Delete it; who has it open reads on, unless it rested and there is no descriptor for it."""
         self.forget()  # first: a note is never without its content
-        with suppress(FileNotFoundError), self:  # a descriptor stays, as nothing opens it again
-            self.path.unlink()
+        with suppress(OSError), self:
+            pass  # a descriptor stays, as nothing opens it again
+        self.path.unlink(missing_ok=True)
         self._room.forget(self)
         self._room.give_back(self._taken)
         self._taken = 0

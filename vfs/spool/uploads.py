@@ -75,7 +75,7 @@ class Uploads:
         self.keeps_attributes = supports(names.storage, "set_attributes")
         self._stores_attributes = names.storage.stores_attributes
         self.pending = Pending(self._tree, spool.open, self._background)
-        self.moves = Moves(names.storage, lambda: spool.directory, self._background)
+        self.moves = Moves(names, lambda: spool.directory, self._background)
         self.on_stored: Callable[[OpenFile, str], None] = lambda file, name: None
         """Told when the storage has a content under a name, which nobody can take away meanwhile: it must not wait."""
         self.conflicts: deque[dict[str, Any]] = deque(maxlen=CONFLICTS)

@@ -188,6 +188,7 @@ class NameVerbs(FileVerbs):
             self.contents.uploads.renamed(node, target if flags != RENAME_EXCHANGE else None)
             if flags == RENAME_EXCHANGE and target is not None:
                 self.contents.uploads.renamed(target)
+            self.contents.uploads.moves.finish(src)
         self.contents.settle(target)
 
     def _store(self, *places: tuple[Node, str]) -> None:

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import json
 import os
+import shutil
 import threading
 from collections.abc import Iterator
 from pathlib import Path
@@ -13,7 +15,7 @@ from gates import SOON, Gate, start
 from kernel import Verbs
 from versioned import VersionedStorage
 
-from storage import ContentFile, Entry
+from storage import ContentFile, Entry, FileSystemStorage
 from vfs.filesystem import FileSystem
 from vfs.names.filemoves import finish, noted
 from vfs.spool.journal import NewerFormatError
@@ -117,6 +119,26 @@ def test_nothing_is_deleted_before_everything_is_copied(
     assert seen == [FILES] * len(FILES)
 
 
+def test_a_directory_that_vanishes_while_all_is_listed_takes_no_other_with_it(
+    storage: VersionedStorage, verbs: Verbs, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    storage.replace("old/other/c", ContentFile(b"333"))
+    glance, gone = storage.glance, []
+
+    def emptied(path: str = "") -> Iterator[Entry]:
+        """Somebody else empties the first directory below old/ that is looked into."""
+        if path in {"old/sub", "old/other"} and not gone:
+            gone.append(path)
+            shutil.rmtree(Path(storage.location, path))
+        yield from glance(path)
+
+    monkeypatch.setattr(storage, "glance", emptied)
+    verbs.rename("old", "new")
+    left = {"other/c": b"333"} if gone == ["old/sub"] else {"sub/c": b"333", "sub/sub/d": b"4444"}
+    assert below(storage, "new") == {"a": b"1", "b": b"22", **left}
+    assert below(storage, "old") == {}
+
+
 @pytest.mark.parametrize("after", range(4))
 def test_a_rename_that_fails_has_not_begun(
     storage: VersionedStorage, verbs: Verbs, spools: StorageSpools, monkeypatch: pytest.MonkeyPatch, after: int
@@ -204,19 +226,221 @@ def test_a_copy_that_was_not_noted_any_more_is_known(
     assert (below(storage, "new"), below(storage, "old")) == (FILES, {})
 
 
-def test_what_cannot_be_deleted_goes_later(
+class TestWhatIsDeletedLater:
+    """A rename is done, but old/ cannot be deleted before the mount has been used again."""
+
+    @pytest.fixture
+    def left(self, storage: VersionedStorage, verbs: Verbs, monkeypatch: pytest.MonkeyPatch) -> Path:
+        """The list of a rename of which that is true."""
+        scheduled: list[float] = []
+        uploads = verbs.filesystem.contents.uploads
+        with monkeypatch.context() as patch:
+            patch.setattr(storage, "unlink", lambda name: (_ for _ in ()).throw(ConnectionError("reset")))
+            patch.setattr(uploads._background, "schedule", lambda key, pause, work: scheduled.append(pause))
+            verbs.rename("old", "new")
+        assert (len(scheduled), below(storage, "new")) == (1, FILES)
+        (path,) = verbs.filesystem.contents.spool.directory.glob("moved-*.json")
+        return path
+
+    def test_it_goes(self, storage: VersionedStorage, verbs: Verbs, left: Path) -> None:
+        resume(verbs, left)
+        assert (below(storage, "old"), left.exists(), verbs.listdir("")) == ({}, False, ["new"])
+
+    @pytest.mark.parametrize("killed", [False, True], ids=["by this process", "by the next one"])
+    def test_what_was_done_since_is_not_undone(
+        self, storage: VersionedStorage, verbs: Verbs, spools: StorageSpools, left: Path, killed: bool
+    ) -> None:
+        verbs.unlink("new/a")
+        verbs.rename("new/b", "new/sub/b")
+        verbs.put("new/sub/c", b"changed")
+        if killed:
+            verbs.filesystem.contents.spool.close()
+            assert recover(storage, spools).failed == []
+        else:
+            resume(verbs, left)
+        assert below(storage, "new") == {"sub/b": b"22", "sub/c": b"changed", "sub/sub/d": b"4444"}
+        assert (below(storage, "old"), left.exists()) == ({}, False)
+
+    def test_a_directory_that_was_renamed_since_does_not_come_back(
+        self, storage: VersionedStorage, verbs: Verbs, left: Path
+    ) -> None:
+        verbs.rename("new", "newer")
+        resume(verbs, left)
+        assert (below(storage, "newer"), below(storage, "new"), below(storage, "old")) == (FILES, {}, {})
+
+    @pytest.mark.parametrize("killed", [False, True], ids=["by this process", "by the next one"])
+    def test_what_was_brought_back_stays_though_it_is_as_it_was(
+        self,
+        storage: VersionedStorage,
+        verbs: Verbs,
+        spools: StorageSpools,
+        left: Path,
+        monkeypatch: pytest.MonkeyPatch,
+        killed: bool,
+    ) -> None:
+        verbs.rename("new/a", "old/a")
+        verbs.put("old/sub/c", FILES["sub/c"])
+        versions_are_of_contents(monkeypatch, storage, left)
+        if killed:
+            verbs.filesystem.contents.spool.close()
+            assert recover(storage, spools).failed == []
+        else:
+            resume(verbs, left)
+        assert below(storage, "old") == {"a": b"1", "sub/c": b"333"}
+        assert below(storage, "new") == {name: content for name, content in FILES.items() if name != "a"}
+
+    def test_what_somebody_has_open_goes_when_it_is_closed(
+        self, storage: VersionedStorage, verbs: Verbs, left: Path
+    ) -> None:
+        fd = verbs.open("old/sub/c", os.O_RDONLY)
+        with pytest.raises(OSError, match="in use"):
+            resume(verbs, left)
+        assert (below(storage, "old"), verbs.read(fd, 9, 0)) == ({"sub/c": b"333"}, b"333")
+        verbs.close(fd)
+        resume(verbs, left)
+        assert (below(storage, "old"), left.exists()) == ({}, False)
+
+    def test_meanwhile_the_old_place_alone_is_nobody_elses(
+        self, storage: VersionedStorage, verbs: Verbs, left: Path, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        gate = Gate.at(monkeypatch, storage, "unlink")
+        resuming = start(resume, verbs, left)
+        gate.wait()
+        looking = start(verbs.stat, "old/a")
+        assert verbs.get("new/a") == b"1"
+        with pytest.raises(TimeoutError):
+            looking.result(0.2)
+        gate.open()
+        resuming.result(SOON)
+        with pytest.raises(FileNotFoundError):
+            looking.result(SOON)
+
+
+class TestWhatIsTakenBackLater:
+    """A rename has failed as the storage went away, and what it had copied to new/ could not be deleted."""
+
+    COPIED = ("a", "b", "sub/c")
+
+    @pytest.fixture
+    def left(self, storage: VersionedStorage, verbs: Verbs, monkeypatch: pytest.MonkeyPatch) -> Path:
+        """The list of that rename."""
+        scheduled: list[float] = []
+        uploads, real = verbs.filesystem.contents.uploads, storage.copy
+        others = threading.Semaphore(0)
+
+        def copy(src: str, dst: str) -> None:
+            if not src.endswith("d"):
+                real(src, dst)
+                others.release()
+                return
+            for _ in self.COPIED:
+                assert others.acquire(timeout=SOON)
+            raise TimeoutError("the storage is down")
+
+        with monkeypatch.context() as patch:
+            patch.setattr(storage, "copy", copy)
+            patch.setattr(storage, "unlink", lambda name: (_ for _ in ()).throw(ConnectionError("reset")))
+            patch.setattr(uploads._background, "schedule", lambda key, pause, work: scheduled.append(pause))
+            with pytest.raises(TimeoutError):
+                verbs.rename("old", "new")
+        assert (len(scheduled), below(storage, "new").keys()) == (1, set(self.COPIED))
+        (path,) = verbs.filesystem.contents.spool.directory.glob("back-*.json")
+        return path
+
+    @pytest.mark.parametrize("killed", [False, True], ids=["by this process", "by the next one"])
+    def test_it_goes(
+        self, storage: VersionedStorage, verbs: Verbs, spools: StorageSpools, left: Path, killed: bool
+    ) -> None:
+        if killed:
+            verbs.filesystem.contents.spool.close()
+            assert recover(storage, spools).failed == []
+        else:
+            resume(verbs, left)
+            assert verbs.listdir("") == ["old"]
+        assert (below(storage, "old"), below(storage, "new"), left.exists()) == (FILES, {}, False)
+
+    def test_what_cannot_be_deleted_yet_holds_up_nothing(
+        self, storage: VersionedStorage, verbs: Verbs, left: Path, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        real = storage.unlink
+
+        def unlink(name: str) -> None:
+            if name == "new/a":
+                raise ConnectionError("reset")
+            real(name)
+
+        with monkeypatch.context() as patch:
+            patch.setattr(storage, "unlink", unlink)
+            with pytest.raises(ConnectionError):
+                resume(verbs, left)
+        assert below(storage, "new") == {"a": FILES["a"]}
+        resume(verbs, left)
+        assert (below(storage, "old"), below(storage, "new"), left.exists()) == (FILES, {}, False)
+
+    @pytest.mark.parametrize("killed", [False, True], ids=["by this process", "by the next one"])
+    def test_what_was_put_there_since_stays(
+        self, storage: VersionedStorage, verbs: Verbs, spools: StorageSpools, left: Path, killed: bool
+    ) -> None:
+        verbs.put("new/a", FILES["a"])
+        verbs.put("new/e", b"another")
+        verbs.rename("old/b", "new/b")
+        if killed:
+            verbs.filesystem.contents.spool.close()
+            assert recover(storage, spools).failed == []
+        else:
+            resume(verbs, left)
+        assert below(storage, "new") == {"a": FILES["a"], "b": FILES["b"], "e": b"another"}
+        assert below(storage, "old") == {name: content for name, content in FILES.items() if name != "b"}
+
+    def test_a_copy_that_has_become_the_only_one_stays(
+        self, storage: VersionedStorage, verbs: Verbs, left: Path, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        versions_are_of_contents(monkeypatch, storage, left)
+        storage.unlink("old/a")
+        storage.replace("old/b", ContentFile(b"changed"))
+        resume(verbs, left)
+        assert below(storage, "new") == {"a": FILES["a"], "b": FILES["b"]}
+
+
+def test_the_directories_of_a_rename_that_fails_go_as_well(
     storage: VersionedStorage, verbs: Verbs, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    scheduled: list[float] = []
-    uploads = verbs.filesystem.contents.uploads
-    with monkeypatch.context() as patch:
-        patch.setattr(storage, "unlink", lambda name: (_ for _ in ()).throw(ConnectionError("reset")))
-        patch.setattr(uploads._background, "schedule", lambda key, pause, work: scheduled.append(pause))
+    monkeypatch.setattr(VersionedStorage, "mkdir", FileSystemStorage.mkdir)
+    monkeypatch.setattr(VersionedStorage, "rmdir", FileSystemStorage.rmdir)
+    monkeypatch.setattr(VersionedStorage, "renames_directories", False)
+    monkeypatch.setattr(storage, "copy", lambda src, dst: (_ for _ in ()).throw(TimeoutError("the storage is down")))
+    with pytest.raises(TimeoutError):
         verbs.rename("old", "new")
-    assert (len(scheduled), below(storage, "new")) == (1, FILES)
-    (path,) = verbs.filesystem.contents.spool.directory.glob("move-*.json")
-    uploads.moves.resume(path)
-    assert (below(storage, "old"), path.exists()) == ({}, False)
+    assert ([entry.name for entry in storage.scandir()], below(storage, "old")) == (["old"], FILES)
+
+
+def test_what_was_deleted_after_a_crash_is_not_copied_again(
+    storage: VersionedStorage, verbs: Verbs, spools: StorageSpools, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    with monkeypatch.context() as patch:
+        dies_at(patch, storage, "unlink", 0)
+        crash(verbs)
+    storage.unlink("new/a")
+    assert recover(storage, spools).failed == []
+    assert below(storage, "new") == {name: content for name, content in FILES.items() if name != "a"}
+    assert below(storage, "old") == {}
+
+
+def versions_are_of_contents(monkeypatch: pytest.MonkeyPatch, storage: VersionedStorage, path: Path) -> None:
+    """Like those of many object stores: what is as long as a file of the list at `path` has the version of that."""
+    files = json.loads(path.read_bytes().splitlines()[0])["files"]
+    versions, glance = {size: version for version, size in files.values()}, storage.glance
+
+    def shown(path: str = "") -> Iterator[Entry]:
+        for entry in glance(path):
+            yield entry._replace(version=versions.get(entry.size, entry.version))
+
+    monkeypatch.setattr(storage, "glance", shown)
+
+
+def resume(verbs: Verbs, path: Path) -> None:
+    """Do what the list at `path` says is left to do."""
+    verbs.filesystem.contents.uploads.moves.resume(path)
 
 
 def test_a_list_that_is_not_whole_is_of_a_rename_that_did_nothing(

@@ -4,10 +4,12 @@ from __future__ import annotations
 
 import threading
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
+from pathlib import Path
 
 import pytest
 from gates import SOON
+from kernel import Verbs, filesystem_of
 
 from vfs.spool.background import Background
 
@@ -104,6 +106,74 @@ def test_nothing_begins_after_the_end(background: Background) -> None:
     background.stop()
     background.schedule(2, 0.0, begun.set)
     assert not begun.wait(0.3)
+
+
+@pytest.fixture
+def no_threads() -> Iterator[Callable[[], None]]:
+    """The system has no room for another thread, until this is called."""
+    size = threading.stack_size(1 << 48)
+
+    def end() -> None:
+        threading.stack_size(size)
+
+    yield end
+    end()
+
+
+class TestWithoutThreads:
+    def test_a_job_waits_until_there_are_some(self, background: Background, no_threads: Callable[[], None]) -> None:
+        done = threading.Semaphore(0)
+        for key in range(5):
+            background.schedule(key, 0.0, done.release)
+        no_threads()
+        background.schedule(0, 60.0, done.release)  # which it is sooner already
+        for _ in range(5):
+            assert done.acquire(timeout=SOON)
+
+    def test_who_waits_does_it_himself(self, background: Background, no_threads: Callable[[], None]) -> None:
+        done: list[tuple[int, bool]] = []
+        assert background.for_each(lambda number: done.append((number, background.is_here)), range(3))
+        assert (done, background.is_here) == ([(0, True), (1, True), (2, True)], False)
+
+    def test_he_does_not_begin_another_when_the_time_is_over(
+        self, background: Background, no_threads: Callable[[], None]
+    ) -> None:
+        done: list[int] = []
+
+        def work(number: int) -> None:
+            done.append(number)
+            deadline = time.monotonic() + 0.05
+            while time.monotonic() < deadline:
+                pass
+
+        assert not background.for_each(work, range(3), 0.05)
+        assert done == [0]
+
+    def test_those_that_there_are_do_it(self, background: Background) -> None:
+        """The second of them cannot be had."""
+        sizes, done = iter([0, 1 << 48]), []
+        with pytest.MonkeyPatch.context() as patch:
+            real = threading.Thread.start
+
+            def begin(thread: threading.Thread) -> None:
+                threading.stack_size(next(sizes))
+                real(thread)
+
+            patch.setattr(threading.Thread, "start", begin)
+            try:
+                assert background.for_each(lambda _: done.append(threading.get_ident()), range(9))
+            finally:
+                threading.stack_size(0)
+        assert (len(done), set(done) & {threading.get_ident()}) == (9, set())
+
+    def test_a_write_is_written_and_stored(self, tmp_path: Path, no_threads: Callable[[], None]) -> None:
+        verbs = Verbs(filesystem_of("scanned", tmp_path))
+        verbs.put("f", b"content")
+        assert verbs.filesystem.drain() == []
+        no_threads()
+        assert verbs.get("f") == b"content"
+        verbs.close_all()
+        verbs.filesystem.close()
 
 
 class TestForEach:

@@ -6,6 +6,7 @@ import dataclasses
 import errno
 import json
 import os
+import threading
 import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -305,15 +306,128 @@ class TestAStorageThatIsDown:
         assert machine.content("f") == NEW
 
 
-def unanswered(stat: Callable[[str], Entry]) -> Callable[[str], Entry]:
-    """A `stat()` of which only the root answers."""
+def unanswered(stat: Callable[[str], Entry]) -> Callable[..., Entry]:
+    """A `stat()` of which only the root answers, or another call that never does."""
 
-    def ask(name: str) -> Entry:
+    def ask(name: str, *_: object) -> Entry:
         if name:
             raise ConnectionError(errno.EIO, "no answer")
         return stat(name)
 
     return ask
+
+
+class Killed(BaseException):
+    """The process ends here."""
+
+
+class TestARenameOfItsDirectoryThatIsBrokenOff:
+    @pytest.fixture
+    def broken_off(self, machine: Machine) -> Callable[[str, int], None]:
+        """Kill a mount that renames d to e at a call of the storage, or when all that is done."""
+
+        def kill_at(method: str, after: int) -> None:
+            for name in ("d/f", "d/g", "d/sub/f"):
+                machine.put(name, OLD)
+            verbs, calls = machine.mount(), iter(range(after))
+            uploads = verbs.filesystem.contents.uploads
+            uploads.write_back = 60.0
+            for name in ("d/f", "d/sub/f", "d/sub/n"):
+                verbs.put(name, NEW)
+            target = machine.storage if hasattr(machine.storage, method) else uploads
+            real, lock = getattr(target, method), threading.Lock()
+
+            def call(*args: object) -> None:
+                with lock:
+                    alive = next(calls, None) is not None
+                if not alive:
+                    raise Killed
+                real(*args)
+
+            with pytest.MonkeyPatch.context() as patch:
+                patch.setattr(target, method, call)
+                patch.setattr("vfs.names.moves.Move.take_back", lambda move: None)
+                with pytest.raises(Killed):
+                    verbs.rename("d", "e")
+            uploads.stop()
+            machine.kill()
+
+        return kill_at
+
+    def check(self, machine: Machine) -> None:
+        everything = {f"{path}/{it.name}" for path, _, files in machine.storage.walk() for it in files}
+        assert everything == {"e/f", "e/g", "e/sub/f", "e/sub/n"}
+        assert [machine.content(name) for name in sorted(everything)] == [NEW, OLD, NEW, NEW]
+        assert machine.spooled() == []
+
+    @pytest.mark.parametrize(
+        ("method", "after"), [("copy", 0), ("copy", 2), ("unlink", 0), ("unlink", 2), ("renamed", 0)]
+    )
+    def test_it_is_stored_under_the_new_name(
+        self, machine: Machine, broken_off: Callable[[str, int], None], method: str, after: int
+    ) -> None:
+        broken_off(method, after)
+        outcome = recover(machine.storage, machine.spools)
+        assert (sorted(outcome.stored), outcome.conflicts) == (["e/f", "e/sub/f", "e/sub/n"], [])
+        assert (outcome.failed, outcome.left) == ([], [])
+        self.check(machine)
+
+    def test_the_next_mount_shows_it_when_all_is_copied(
+        self, machine: Machine, broken_off: Callable[[str, int], None], monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        broken_off("copy", 1)
+        verbs = machine.mount()
+        recovery, moves = machine.mounts[-1][1], verbs.filesystem.contents.uploads.moves
+        (path,) = recovery.moves
+        with monkeypatch.context() as patch:
+            patch.setattr(machine.storage, "copy", unanswered(machine.storage.stat))
+            with pytest.raises(ConnectionError):
+                moves.resume(path)
+        assert {left.name for left in recovery.left} == {"e/f", "e/sub/f", "e/sub/n"}
+        moves.resume(path)
+        assert (recovery.left, machine.content("e/f"), verbs.get("e/f")) == ([], OLD, NEW)
+        assert machine.unmount() == []
+        self.check(machine)
+
+    def test_again_broken_off_when_all_is_copied(
+        self, machine: Machine, broken_off: Callable[[str, int], None], monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        broken_off("copy", 1)
+        verbs = machine.mount()
+        recovery = machine.mounts[-1][1]
+        with monkeypatch.context() as patch:
+            patch.setattr(machine.storage, "unlink", unanswered(machine.storage.stat))
+            with pytest.raises(ConnectionError):
+                verbs.filesystem.contents.uploads.moves.resume(recovery.moves[0])
+        machine.kill()
+        assert recover(machine.storage, machine.spools).conflicts == []
+        self.check(machine)
+
+    def test_killed_when_the_rename_is_over_and_nothing_stored(
+        self, machine: Machine, broken_off: Callable[[str, int], None]
+    ) -> None:
+        broken_off("copy", 1)
+        verbs = machine.mount()
+        recovery = machine.mounts[-1][1]
+        verbs.filesystem.contents.uploads.moves.resume(recovery.moves[0])
+        machine.kill()
+        assert recover(machine.storage, machine.spools).conflicts == []
+        self.check(machine)
+
+    def test_what_nobody_had_closed_is_called_by_the_new_name(
+        self, machine: Machine, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        monkeypatch.setattr("vfs.spool.pending.GRACE", 0.0)
+        machine.put("d/f", OLD)
+        verbs = machine.mount()
+        verbs.write(verbs.open("d/f", os.O_WRONLY), b"half", 0)
+        with monkeypatch.context() as patch:
+            patch.setattr(verbs.filesystem.contents.uploads, "renamed", unanswered(machine.storage.stat))
+            with pytest.raises(ConnectionError):
+                verbs.rename("d", "e")
+        machine.kill()
+        (left,) = recover(machine.storage, machine.spools).left
+        assert (left.name, machine.content("e/f")) == ("e/f", OLD)
 
 
 class TestWhatIsOverwrittenBeforeItIsStored:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import errno
 import os
+import resource
 import stat
 import sys
 from collections.abc import Iterator
@@ -73,6 +74,21 @@ def test_at_rest_it_has_no_descriptor_and_is_opened_again_when_it_is_used(conten
     content.remove()
     content.rest()
     assert content.pread(100, 0) == b"content", "who has it open cannot read on"
+
+
+def test_it_goes_though_there_is_no_descriptor_for_it(spool: Spool, content: SpoolFile) -> None:
+    content.pwrite(b"content", 0)
+    content.note(Note("f", State.CLOSED, Base(), 1.0, 2))
+    content.rest()
+    limits = resource.getrlimit(resource.RLIMIT_NOFILE)
+    resource.setrlimit(resource.RLIMIT_NOFILE, (0, limits[1]))
+    try:
+        with pytest.raises(OSError, match="Too many open files"):
+            content.size()
+        content.remove()
+    finally:
+        resource.setrlimit(resource.RLIMIT_NOFILE, limits)
+    assert (list(spool.directory.iterdir()), spool.status()["used"]) == ([], 0)
 
 
 def _descriptors(content: SpoolFile) -> int:
