@@ -71,7 +71,11 @@ class Record:
         """Put the record on disk, in the place of what another daemon has left there."""
         path = self._path
         temporary = path.with_suffix(f".{self.pid}")
-        temporary.write_text(json.dumps(dataclasses.asdict(self)))
+        try:
+            temporary.write_text(json.dumps(dataclasses.asdict(self)))
+        except OSError:
+            temporary.unlink(missing_ok=True)
+            raise
         with _changing(path.parent):
             for socket in path.parent.glob(f"{path.stem}.*.sock"):
                 if socket != self.socket:
