@@ -8,7 +8,7 @@ import os
 import shutil
 import subprocess
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING, NamedTuple
 
@@ -92,6 +92,13 @@ def is_stale(mountpoint: Path) -> bool:
     except OSError as error:
         return error.errno in (errno.ENOTCONN, errno.ECONNABORTED)
     return False
+
+
+def dead_mounts(living: Iterable[Record]) -> list[MountedAt]:
+    """The mounts of vfs that have no daemon any more; those of the `living` are not asked, for they may hang."""
+    known = {record.mountpoint for record in living}
+    ours = (entry for entry in mount_table() if entry.kind == MOUNT_TYPE and entry.path not in known)
+    return [entry for entry in ours if is_stale(Path(entry.path))]
 
 
 def prepare(mountpoint: Path) -> None:
