@@ -85,7 +85,8 @@ def absolute(mountpoint: Path | str) -> Path:
 def is_stale(mountpoint: Path) -> bool:
     """Whether a mount lies there whose daemon is dead ("Transport endpoint is not connected").
 
-    By statvfs(), for which the kernel asks the daemon each time: what it knows of attributes outlives that.
+    By statvfs(), for which the kernel asks the daemon each time: what it knows of attributes outlives that. Of a daemon
+    that hangs no answer comes, so where one is known to live it is not asked: see `is_dead()`.
     """
     try:
         os.statvfs(mountpoint)
@@ -101,20 +102,30 @@ def dead_mounts(living: Iterable[Record]) -> list[MountedAt]:
     return [entry for entry in ours if is_stale(Path(entry.path))]
 
 
+def is_dead(mountpoint: Path) -> bool:
+    """Whether a mount lies there that has no daemon any more; never waits for one of the user's own that hangs."""
+    from vfs.mounts.records import find
+
+    lying = mounted_at(mountpoint)
+    if lying is not None and lying.kind == MOUNT_TYPE and find(mountpoint) is not None:
+        return False
+    return is_stale(mountpoint)
+
+
 def prepare(mountpoint: Path) -> None:
     """Make sure that `mountpoint` can be mounted on, cleaning up after a dead daemon; MountpointError."""
-    if is_stale(mountpoint):
+    if is_dead(mountpoint):
         detach(mountpoint, lazy=True)
     where = str(mountpoint)
+    lying = mounted_at(mountpoint)
+    if lying is not None and lying.kind.startswith("fuse"):
+        words = f"{lying.source} is mounted at {where!r} already"
+        raise MountpointError(f"{words}; unmount it with: vfs unmount {where}")
     try:
         if not mountpoint.is_dir():
             if mountpoint.exists():
                 raise MountpointError(f"{where!r} is a file; a mountpoint is an empty directory")
             raise MountpointError(f"{where!r} does not exist; make it with: mkdir -p {where}")
-        lying = mounted_at(mountpoint)
-        if lying is not None and lying.kind.startswith("fuse"):
-            words = f"{lying.source} is mounted at {where!r} already"
-            raise MountpointError(f"{words}; unmount it with: vfs unmount {where}")
         if next(mountpoint.iterdir(), None) is not None:
             raise MountpointError(f"{where!r} is not empty; mount at an empty directory, its files would be hidden")
     except PermissionError as error:
@@ -171,7 +182,7 @@ def unmount(
     lying = mounted_at(path)
     if lying is not None and lying.kind != MOUNT_TYPE:
         raise MountError(f"what is mounted at {str(path)!r} is {lying.kind}, not a mount of vfs; use umount")
-    if is_stale(path):
+    if record is None and (lying is None or not lazy) and is_stale(path):
         detach(path, lazy=True)
         return []
     if lying is None and record is None:

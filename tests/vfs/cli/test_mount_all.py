@@ -113,3 +113,15 @@ def test_nothing_is_configured(project: Project) -> None:
     result = project.process("mount", "--all", "all")
     assert (result.code, result.out) == (1, "")
     assert "no storage is configured" in result.err
+
+
+def test_one_that_hangs_does_not_keep_the_others(project: Project, folder: Path) -> None:
+    project.process("mount", "--all", "all")
+    hung = mounted(folder)["bucket"]
+    os.kill(hung.pid, signal.SIGSTOP)
+    try:
+        result = project.process("unmount", "--all", "--lazy", "all", timeout=20)
+    finally:
+        os.kill(hung.pid, signal.SIGCONT)
+    assert (result.code, len(result.out.splitlines())) == (0, 3)
+    assert hung.wait_for_end(20)

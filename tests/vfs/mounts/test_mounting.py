@@ -375,6 +375,23 @@ def test_a_killed_daemon_leaves_a_stale_mount_that_unmount_clears(serve: Serve) 
     assert os.listdir(server.mountpoint) == []
 
 
+def test_a_daemon_that_hangs_does_not_keep_the_commands_that_help(serve: Serve) -> None:
+    server = serve("files")
+    assert server.daemon is not None
+    os.kill(server.daemon.pid, signal.SIGSTOP)
+    try:
+        done = server.run("mount", "files", str(server.mountpoint), check=False, timeout=20)
+        assert (done.returncode, "files is mounted at" in done.stderr) == (1, True)
+        assert "vfs unmount" in done.stderr
+        server.run("unmount", "--lazy", str(server.mountpoint), timeout=20)
+        assert mounted_at(server.mountpoint) is None
+        assert os.listdir(server.mountpoint) == []
+    finally:
+        os.kill(server.daemon.pid, signal.SIGCONT)
+    assert server.daemon.wait_for_end(20)
+    server.assert_gone()
+
+
 def test_a_busy_mount_names_who_uses_it(serve: Serve) -> None:
     server = serve("memory")
     with used(server) as process:
