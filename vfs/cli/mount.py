@@ -178,7 +178,7 @@ def _mount_all(folder: Path, options: tuple[str, ...], transport: str, named: di
         with failures.catching(escape(alias)):
             place = folder / _folder_name(alias)
             record = find(absolute(place))
-            if record is not None and record.alias == alias:
+            if record is not None and record.alias == alias and record.is_in_the_tree():
                 output.line(f"{escape(alias)} is mounted at {escape(str(place))} already (process {record.pid})")
             else:
                 _mount_in(place, Said(alias, options, named), transport)

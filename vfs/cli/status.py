@@ -64,7 +64,7 @@ def command(mountpoint: Path | None, as_json: bool, prometheus: bool) -> int:
         output.json_array(reports + [{"mountpoint": it.path, "error": "its process is dead"} for it in dead])
     else:
         _show(reports, [it.path for it in dead], in_full=mountpoint is not None)
-    return 1 if dead or any("error" in report for report in reports) else 0
+    return 1 if dead or any("error" in report or report.get("ending") for report in reports) else 0
 
 
 def _reports(found: list[Record], command: str) -> list[dict[str, Any]]:
@@ -112,7 +112,9 @@ def _rows(report: dict[str, Any], *, in_full: bool) -> list[tuple[str, str]]:
     if "error" in report:
         rows.append(("error", printable(report["error"])))
     else:
-        if report.get("outage"):  # a daemon that was started before an upgrade does not say
+        if report.get("ending"):  # a daemon that was started before an upgrade does not say this, nor the next
+            rows.append(("state", "ending: unmounted, and served to those who have files open"))
+        if report.get("outage"):
             rows.append(("outage", _outage(report["outage"])))
         rows += [
             ("open files", str(report["open_files"])),

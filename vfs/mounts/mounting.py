@@ -183,6 +183,12 @@ class Mount:
         """Wait until the mount has ended, by whomever, and everything is stored or kept; whether it has."""
         return self._ended.wait(seconds)
 
+    @property
+    def is_ending(self) -> bool:
+        """Whether it is out of the tree already, by whomever, and only served to those who have files open."""
+        table = mountpoints.mount_table()
+        return self._device is None or (bool(table) and all(entry.device != self._device for entry in table))
+
     def unmount(self, *, wait: float = 10.0, lazy: bool = False) -> None:
         """Store what is pending, unmount, and return when all is done.
 

@@ -23,6 +23,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from vfs.mounts.control import ANSWER_SECONDS, ask, follow, is_listening
+from vfs.mounts.mountpoint import MOUNT_TYPE, mount_table
 from vfs.private_folders import make_private
 
 if TYPE_CHECKING:
@@ -99,6 +100,11 @@ class Record:
             return process is not None and process.status() != psutil.STATUS_ZOMBIE
         except psutil.NoSuchProcess:
             return False
+
+    def is_in_the_tree(self) -> bool:
+        """Whether its mount is to be seen from here; not one that is ending, nor one in another mount namespace."""
+        table = mount_table()
+        return not table or any(entry.path == self.mountpoint and entry.kind == MOUNT_TYPE for entry in table)
 
     def is_elsewhere(self) -> bool:
         """Whether the process runs in a container that shares the folder, and cannot be seen from here."""
