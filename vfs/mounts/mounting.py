@@ -115,6 +115,9 @@ class Mount:
         self.events = Events()
         """Reloads of the configuration, by what came of them."""
         self._device: int | None = None
+        """As in `st_dev`, while it is served."""
+        self._is_served = False
+        self._detaching = threading.Lock()
 
     def start(self) -> Mount:
         """Mount, and return when it answers; MountError. What another mount has left unsaved is taken up before."""
@@ -124,6 +127,9 @@ class Mount:
         except BaseException:
             self._close()
             raise
+        lying = mountpoints.mounted_at(self.mountpoint)
+        self._device = None if lying is None else lying.device
+        self._is_served = True
         _living.add(self)
         self._thread.start()
         if not self.transport.ready.wait(START_SECONDS):
@@ -159,6 +165,7 @@ class Mount:
             self.transport.serve()
         except Exception:
             logger.exception("the transport ended with an error")
+        self._is_served = False
         self._device = None  # another mount may have its number by now, and is not to be aborted
         try:
             self.filesystem.drain(self.drain_seconds)
@@ -226,15 +233,31 @@ class Mount:
             storage.guard.calls.let_go()
 
     def _detach(self, lazy: bool) -> bool:
-        """Whether the mount is out of the tree now; not while it is busy."""
-        try:
-            mountpoints.detach(self.mountpoint, lazy=lazy)
-        except OSError as error:
-            if error.errno == errno.EBUSY:
-                return False
-            if error.errno != errno.EINVAL:  # nothing is mounted there any more: just what is wanted
-                raise
-        return True
+        """Whether the mount is out of the tree now; not while it is busy. MountError where another lies on top."""
+        with self._detaching:
+            if not self._is_on_top():
+                return True
+            try:
+                mountpoints.detach(self.mountpoint, lazy=lazy)
+            except OSError as error:
+                if error.errno == errno.EBUSY:
+                    return False
+                if error.errno != errno.EINVAL:  # nothing is mounted there any more: just what is wanted
+                    raise
+            return True
+
+    def _is_on_top(self) -> bool:
+        """Whether what would be unmounted at the mountpoint is this mount; MountError when it is, but below another."""
+        if not self._is_served:
+            return False
+        lying = mountpoints.mounts_at(self.mountpoint)
+        if not lying or lying[-1].device == self._device:  # nothing is told by a system without a table
+            return True
+        if any(entry.device == self._device for entry in lying):
+            raise MountError(
+                f"{lying[-1].kind} is mounted on top of the mount at {str(self.mountpoint)!r}: unmount that first"
+            )
+        return False
 
     def refresh(self, path: str = "") -> int:
         """Believe nothing any more of what is at `path` and below, here and in the kernel; returns how many nodes."""
@@ -260,7 +283,7 @@ class Mount:
             with contextlib.suppress(OSError):
                 mountpoints.abort_connection(self.mountpoint, device)
         with contextlib.suppress(OSError, MountError):
-            mountpoints.detach(self.mountpoint, lazy=True)
+            self._detach(lazy=True)
 
     def __enter__(self) -> Path:
         self.start()

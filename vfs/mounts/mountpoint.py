@@ -68,8 +68,13 @@ def _unescape(text: bytes) -> str:
 
 def mounted_at(mountpoint: Path) -> MountedAt | None:
     """What is mounted exactly at `mountpoint` (an absolute path), the topmost if several are."""
-    found = [entry for entry in mount_table() if entry.path == str(mountpoint)]
+    found = mounts_at(mountpoint)
     return found[-1] if found else None
+
+
+def mounts_at(mountpoint: Path) -> list[MountedAt]:
+    """All that is mounted exactly at `mountpoint` (an absolute path), one on top of the other."""
+    return [entry for entry in mount_table() if entry.path == str(mountpoint)]
 
 
 def absolute(mountpoint: Path | str) -> Path:
@@ -276,5 +281,5 @@ def abort_connection(mountpoint: Path, device: int) -> None:
     control = Path(f"/sys/fs/fuse/connections/{os.minor(device)}/abort")
     if control.exists():
         control.write_text("1")
-    elif os.geteuid() == 0 and os.uname().sysname == "Linux":  # many containers have no fusectl
+    elif os.geteuid() == 0 and (top := mounted_at(mountpoint)) and top.device == device:  # in containers, no fusectl
         ctypes.CDLL(None).umount2(os.fsencode(mountpoint), MNT_FORCE | MNT_DETACH)

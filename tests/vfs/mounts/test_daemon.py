@@ -17,6 +17,7 @@ from places import Server
 
 from namespaces import UNMOUNT_OTHERS
 from vfs.mounts import daemon
+from vfs.mounts.mountpoint import is_stale
 from vfs.testing.place import IS_ROOT, soon
 
 Serve = Callable[..., Server]
@@ -128,3 +129,25 @@ def test_an_unmount_that_fails_at_the_end_is_logged_and_no_mount_is_left(
     assert server.daemon.wait_for_end(20)
     assert "by order of a test" in server.logged()
     server.assert_gone()
+
+
+@pytest.mark.skipif(not IS_ROOT, reason="only root mounts a tmpfs")
+def test_what_is_mounted_on_top_is_not_taken_away(serve: Serve) -> None:
+    server = serve("objects", "write_back=3600")
+    mnt = str(server.mountpoint)
+    assert server.daemon is not None
+    (server.mountpoint / "pending").write_text("below")
+    subprocess.run(["mount", "-t", "tmpfs", "tmpfs", mnt], check=True)
+    try:
+        (server.mountpoint / "file").write_text("on top")
+        os.kill(server.daemon.pid, signal.SIGTERM)
+        assert server.daemon.wait_for_end(20)
+        assert (server.mountpoint / "file").read_text() == "on top"
+    finally:
+        subprocess.run(["umount", mnt], check=True)
+    assert f"tmpfs is mounted on top of the mount at '{mnt}': unmount that first" in server.logged()
+    assert is_stale(server.mountpoint)
+    server.mount()
+    assert (server.mountpoint / "pending").read_text() == "below"
+    assert "taken up" not in server.logged(), "it was stored before the end"
+    server.unmount()
