@@ -277,6 +277,8 @@ def _serve_mounted(
     finally:
         control.close()
         record.remove()
+    if mount.was_cut_off:
+        raise MountError(f"the mount at {str(mount.mountpoint)!r} was cut off, and is gone")
     logger.info("unmounted %s", mount.mountpoint)
     return record
 

@@ -32,7 +32,7 @@ from vfs.cache import BlockCache, DiskCache
 from vfs.filesystem import FileSystem
 from vfs.guard import GuardedStorage, guarded, is_outage
 from vfs.mounts import mountpoint as mountpoints
-from vfs.mounts.mountpoint import MountError
+from vfs.mounts.mountpoint import MisconfiguredError, MountError
 from vfs.mounts.options import LAST_WRITER_WINS, MountOptions
 from vfs.names.attributes import Policy
 from vfs.observed import ObservedFileSystem
@@ -54,6 +54,9 @@ START_SECONDS = 20.0
 
 RECOVER_SECONDS = 15.0
 """Seconds until what another mount has left is looked at again, where the storage did not answer."""
+
+FORCED_SECONDS = 0.5
+"""How long an unmount by force, which ends the connection first, may take to take the mount out of the tree."""
 
 _living: set[Mount] = set()
 """The mounts that this process serves."""
@@ -101,6 +104,8 @@ class Mount:
         except FileNotFoundError as error:
             missing = f": {error.filename!r} does not exist; make it, or mend its location" if error.filename else ""
             raise MountError(f"the storage {self.source!r} has no root{missing}") from error
+        except NotADirectoryError as error:
+            raise MisconfiguredError(f"the storage {self.source!r} cannot be used: {error}") from error
         except OSError as error:
             what = "is not reached" if is_outage(error) else "cannot be used"
             raise MountError(f"the storage {self.source!r} {what}: {describe(error)}") from error
@@ -117,6 +122,9 @@ class Mount:
         self._device: int | None = None
         """As in `st_dev`, while it is served."""
         self._is_served = False
+        self._is_aborted = False
+        self.was_cut_off = False
+        """Whether it has ended and nobody has unmounted it: another aborted its connection, or the transport failed."""
         self._detaching = threading.Lock()
 
     def start(self) -> Mount:
@@ -165,7 +173,7 @@ class Mount:
             self.transport.serve()
         except Exception:
             logger.exception("the transport ended with an error")
-        self._is_served = False
+        self._leave_the_tree()
         self._device = None  # another mount may have its number by now, and is not to be aborted
         try:
             self.filesystem.drain(self.drain_seconds)
@@ -175,6 +183,23 @@ class Mount:
         finally:
             _living.discard(self)
             self._ended.set()
+
+    def _leave_the_tree(self) -> None:
+        """See to it that nothing dead is left there when nobody has unmounted what is served no more."""
+        forced = time.monotonic() + FORCED_SECONDS
+        with contextlib.suppress(OSError, MountError):
+            while not self._is_aborted and self._lies_there():
+                if time.monotonic() > forced:
+                    self.was_cut_off = True
+                    logger.error("the mount at %s was cut off: nobody has unmounted it", self.mountpoint)
+                    self._detach(lazy=True)
+                    break
+                time.sleep(mountpoints.POLL)
+        self._is_served = False
+
+    def _lies_there(self) -> bool:
+        """Whether it is in the tree, as far as the system tells."""
+        return any(entry.device == self._device for entry in mountpoints.mounts_at(self.mountpoint))
 
     def _close(self) -> None:
         """Let go of all but the storage, which is the program's: threads, files, the folders that one mount uses."""
@@ -253,7 +278,7 @@ class Mount:
         lying = mountpoints.mounts_at(self.mountpoint)
         if not lying or lying[-1].device == self._device:  # nothing is told by a system without a table
             return True
-        if any(entry.device == self._device for entry in lying):
+        if self._lies_there():
             raise MountError(
                 f"{lying[-1].kind} is mounted on top of the mount at {str(self.mountpoint)!r}: unmount that first"
             )
@@ -278,6 +303,7 @@ class Mount:
 
     def abort(self) -> None:
         """End the mount at once, without waiting for anybody; what is not stored is kept in the spool."""
+        self._is_aborted = True
         device = self._device
         if device is not None:
             with contextlib.suppress(OSError):
@@ -321,13 +347,14 @@ def _filesystem(storage: Storage, options: MountOptions, shared: bool, spools: S
 
 
 def _listener(path: str) -> Callable[[str, Change], None]:
-    """The function of this dotted path; MountError."""
+    """The function of this dotted path; MisconfiguredError."""
     try:
         found = import_string(path)
     except ImportError as error:
-        raise MountError(f"on_change={path} names nothing that can be called: {error.__cause__ or error}") from error
+        why = error.__cause__ or error
+        raise MisconfiguredError(f"on_change={path} names nothing that can be called: {why}") from error
     if not callable(found):
-        raise MountError(f"on_change={path} names nothing that can be called: it is a {type(found).__name__}")
+        raise MisconfiguredError(f"on_change={path} names nothing that can be called: it is a {type(found).__name__}")
     listener: Callable[[str, Change], None] = found
     return listener
 
@@ -340,7 +367,9 @@ def _cache(storage: Storage, options: MountOptions, spools: StorageSpools) -> Bl
     try:
         return BlockCache(options.cache_memory, DiskCache(Path(options.cache_dir), options.cache_size, identity))
     except OSError as error:
-        raise MountError(f"the cache folder {options.cache_dir!r} cannot be used: {error.strerror}") from error
+        is_mistake = isinstance(error, PermissionError | NotADirectoryError | FileExistsError)
+        kind = MisconfiguredError if is_mistake else MountError
+        raise kind(f"the cache folder {options.cache_dir!r} cannot be used: {error.strerror}") from error
 
 
 def mount(storage_or_alias: Any, mountpoint: Path | str, *, transport: str = "auto", **options: Any) -> Mount:

@@ -12,6 +12,8 @@ from collections.abc import Callable, Iterable, Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING, NamedTuple
 
+from storage.exceptions import ImproperlyConfigured
+
 if TYPE_CHECKING:
     from vfs.mounts.records import Record
 
@@ -27,6 +29,10 @@ POLL = 0.05
 
 class MountError(Exception):
     """A mount or unmount cannot be done; the message says why and what to do next."""
+
+
+class MisconfiguredError(MountError, ImproperlyConfigured):
+    """A mount cannot be made as it was told to be; another try is of no use before somebody has mended that."""
 
 
 class MountpointError(MountError):

@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import contextlib
+import itertools
 import os
 import shutil
 import signal
 import stat
 import subprocess
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
@@ -18,8 +19,9 @@ from places import Server
 from namespaces import UNMOUNT_OTHERS
 from vfs.mounts import daemon
 from vfs.mounts.mountpoint import is_stale
-from vfs.testing.place import IS_ROOT, soon
+from vfs.testing.place import IS_ROOT, opened, soon
 
+_numbers = itertools.count()
 Serve = Callable[..., Server]
 pytestmark = pytest.mark.mount
 
@@ -150,4 +152,73 @@ def test_what_is_mounted_on_top_is_not_taken_away(serve: Serve) -> None:
     server.mount()
     assert (server.mountpoint / "pending").read_text() == "below"
     assert "taken up" not in server.logged(), "it was stored before the end"
+    server.unmount()
+
+
+@contextlib.contextmanager
+def in_the_foreground(server: Server, *options: str) -> Iterator[subprocess.Popen[str]]:
+    """A mount that answers, and its process."""
+    words = ["mount", "-f", "--transport", server.transport, *options, server.kind, str(server.mountpoint)]
+    command = [sys.executable, "-m", "vfs", "--config", str(server.config), *words]
+    with subprocess.Popen(command, env=server.environment, cwd="/", stderr=subprocess.PIPE, text=True) as process:
+        try:
+            assert process.stderr is not None
+            assert "mounted files at" in process.stderr.readline()
+            yield process
+        finally:
+            process.terminate()
+
+
+@pytest.mark.skipif(not IS_ROOT, reason="only root unmounts by force")
+@pytest.mark.usefixtures("rescue")
+@pytest.mark.parametrize("is_used", [True, False], ids=["used", "not used"])
+def test_a_connection_that_is_cut_off_is_a_failure_unless_it_was_unmounted(
+    mounts_folder: Path, transport: str, is_used: bool
+) -> None:
+    """umount(8) with --force aborts it first, and then unmounts if it can."""
+    server = Server("files", mounts_folder / f"cut-off-{os.getpid()}-{transport}-{is_used}", transport=transport)
+    with in_the_foreground(server) as process, contextlib.ExitStack() as stack:
+        if is_used:
+            stack.enter_context(opened(server.mountpoint, os.O_RDONLY))
+        done = subprocess.run(["umount", "--force", server.mountpoint], check=False, capture_output=True)
+        assert done.returncode == (32 if is_used else 0)
+        code, said = process.wait(20), process.stderr.read() if process.stderr else ""
+    assert code == is_used, said
+    assert ("was cut off" in said) == is_used
+    assert ("INFO vfs: unmounted" in said) != is_used
+    server.assert_gone()
+    server.end()
+
+
+@pytest.mark.parametrize(
+    ("options", "words"),
+    [
+        (("-o", "on_change=no.such.thing"), "on_change=no.such.thing names nothing that can be called"),
+        (("--cache-dir", "FOLDER/a-file/cache"), "a-file/cache' cannot be used: Not a directory"),
+        (("--cache-dir", "FOLDER/a-file"), "a-file' cannot be used: Not a directory"),
+        ((), "a-file/objects"),
+    ],
+    ids=["on_change", "cache_dir below a file", "cache_dir is a file", "location below a file"],
+)
+@pytest.mark.usefixtures("rescue")
+def test_what_only_a_person_can_mend_is_said_to_a_service_manager(
+    mounts_folder: Path, options: tuple[str, ...], words: str
+) -> None:
+    server = Server("bucket" if options else "files", mounts_folder / f"mistake-{next(_numbers)}")
+    (server.folder / "a-file").touch()
+    if not options:
+        settings = server.config.read_text().replace(f"{server.folder}/files", f"{server.folder}/a-file/objects")
+        server.config.write_text(settings)
+    given = [option.replace("FOLDER", str(server.folder)) for option in options]
+    done = server.run("mount", "-f", *given, server.kind, str(server.mountpoint), check=False)
+    assert (done.returncode, words in done.stderr) == (78, True), done.stderr
+    assert server.run("mount", *given, server.kind, str(server.mountpoint), check=False).returncode == 1
+    server.end()
+
+
+def test_a_cache_that_another_mount_uses_may_be_free_soon(serve: Serve, tmp_path: Path) -> None:
+    server = serve("bucket", f"cache_dir={tmp_path}")
+    (tmp_path / "mnt").mkdir()
+    done = server.run("mount", "-f", "--cache-dir", str(tmp_path), "bucket", str(tmp_path / "mnt"), check=False)
+    assert (done.returncode, "is used by another mount" in done.stderr) == (1, True)
     server.unmount()
