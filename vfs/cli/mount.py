@@ -27,6 +27,8 @@ if TYPE_CHECKING:
 Options of the mount (-o), separated by commas:
   ro                     refuse every change
   allow_other            let other users in; permissions still hold
+  noexec                 run no programs that lie there; user and users of
+                         fstab imply it, unless exec follows
   uid=USER,gid=GROUP     show this owner, by number or name
   umask=022              take these bits off every mode
   attr_timeout=SECONDS   how long attributes are believed: 1, of a remote

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import os
 import shutil
 import signal
@@ -150,6 +151,20 @@ def test_the_daemon_keeps_nothing_of_who_started_it(serve: Serve, tmp_path: Path
         server.unmount()
     finally:
         os.close(lock)
+
+
+@pytest.mark.parametrize(("option", "refused"), [("noexec", True), ("user", True), ("exec", False)])
+def test_programs_run_there_unless_the_options_forbid_it(serve: Serve, option: str, refused: bool) -> None:
+    server = serve("files", option)
+    program = server.mountpoint / "program"
+    program.write_text("#!/bin/sh\nexit 7\n")
+    program.chmod(0o755)
+    if refused:
+        with failing(errno.EACCES):
+            subprocess.run([program], check=False)
+    else:
+        assert subprocess.run([program], check=False).returncode == 7
+    server.unmount()
 
 
 def test_connections_are_made_by_the_daemon(serve: Serve) -> None:
