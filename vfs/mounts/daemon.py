@@ -10,15 +10,12 @@ terminal, which has gone then.
 from __future__ import annotations
 
 import contextlib
-import ctypes
 import dataclasses
 import errno
-import gc
 import json
 import logging
 import logging.handlers
 import os
-import resource
 import signal
 import sys
 import threading
@@ -31,6 +28,7 @@ from typing import Any
 from storage.exceptions import ImproperlyConfigured
 from storage.remote.secrets import secrets_of
 from vfs.guard import is_outage
+from vfs.mounts import resources
 from vfs.mounts.control import Answer, ControlSocket
 from vfs.mounts.mounting import Mount
 from vfs.mounts.mountpoint import MountError, absolute, prepare
@@ -47,16 +45,10 @@ OPEN_SECONDS = 30.0
 """How long a daemon that was told to end goes on for those who have files open."""
 LAST_SECONDS = 5.0
 """How long it waits, after that, for what was closed last to be stored; and for users of a storage that is gone."""
-OPEN_FILES = 1 << 20
-"""How many descriptors a daemon allows itself, as far as the system does."""
-COLLECT_AFTER = (50_000, 20, 100)
-"""Thresholds of the collector of cycles, of which a mount makes none: with a million files a search takes a second."""
 _END = {signal.SIGTERM, signal.SIGINT}
 _ENDED = signal.SIGUSR1
 """What the serving thread sends to the main one when somebody else has unmounted."""
 _WAITED_FOR = {*_END, signal.SIGHUP, _ENDED}
-_ARENA_MAX = -8
-"""M_ARENA_MAX of malloc.h."""
 
 
 def start(said: Said, mountpoint: Path, transport: str = "auto", foreground: bool = False) -> Record:
@@ -199,21 +191,6 @@ def _run(make: Callable[[], Mount], said: Said, log: Path, pipe: int) -> None:
         os._exit(code)
 
 
-def _allow_many_files() -> None:
-    """Raise the soft limit of descriptors: each open file of a mount, and each large one in memory, takes one."""
-    soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
-    wanted = OPEN_FILES if hard == resource.RLIM_INFINITY else min(hard, OPEN_FILES)
-    if soft != resource.RLIM_INFINITY and soft < wanted:
-        resource.setrlimit(resource.RLIMIT_NOFILE, (wanted, hard))
-
-
-def _share_memory() -> None:
-    """Let threads share what they free: else each has megabytes of its own that held what was read long ago."""
-    libc = ctypes.CDLL(None)
-    if hasattr(libc, "mallopt"):  # glibc's
-        libc.mallopt(_ARENA_MAX, 2)
-
-
 def _keep_signals() -> None:
     """Have signals wait for `_last_signal()`, Ctrl-C apart, which ends a mount that is only being made.
 
@@ -238,12 +215,11 @@ def _serve(
     manager: ServiceManager | None = None,
 ) -> Record:
     """Mount, and serve to the end; whatever goes wrong on the way, no dead mount is left."""
-    _allow_many_files()
-    _share_memory()
+    resources.allow_many_files()
+    resources.share_memory()
     _keep_interrupts()
     mount.start()
-    gc.freeze()  # what was imported stays; the collector need not look at it again and again
-    gc.set_threshold(*COLLECT_AFTER)
+    resources.collect_seldom()
     try:
         return _serve_mounted(mount, said, log, ready, manager or ServiceManager())
     except BaseException:

@@ -15,7 +15,6 @@ from __future__ import annotations
 
 import atexit
 import contextlib
-import errno
 import logging
 import os
 import secrets
@@ -31,8 +30,8 @@ from storage.backends import import_string
 from vfs.cache import BlockCache, DiskCache
 from vfs.filesystem import FileSystem
 from vfs.guard import GuardedStorage, guarded, is_outage
-from vfs.mounts import mountpoint as mountpoints
-from vfs.mounts.mountpoint import MisconfiguredError, MountError
+from vfs.mounts.attachment import Attachment
+from vfs.mounts.mountpoint import POLL, MisconfiguredError, MountError, absolute, prepare
 from vfs.mounts.options import LAST_WRITER_WINS, MountOptions
 from vfs.names.attributes import Policy
 from vfs.observed import ObservedFileSystem
@@ -54,9 +53,6 @@ START_SECONDS = 20.0
 
 RECOVER_SECONDS = 15.0
 """Seconds until what another mount has left is looked at again, where the storage did not answer."""
-
-FORCED_SECONDS = 0.5
-"""How long an unmount by force, which ends the connection first, may take to take the mount out of the tree."""
 
 _living: set[Mount] = set()
 """The mounts that this process serves."""
@@ -94,8 +90,8 @@ class Mount:
         """
         self.options = options or MountOptions()
         self.storage, self.source = resolve(storage_or_alias)
-        self.mountpoint = mountpoints.absolute(mountpoint)
-        mountpoints.prepare(self.mountpoint)
+        self.mountpoint = absolute(mountpoint)
+        prepare(self.mountpoint)
         transport_class = load(transport)
         listener = _listener(self.options.on_change) if self.options.on_change else None
         self._spools = StorageSpools.of(storage_or_alias, Path(self.options.spool) if self.options.spool else None)
@@ -119,13 +115,9 @@ class Mount:
         self.recovery = Recovery(self.filesystem)
         self.events = Events()
         """Reloads of the configuration, by what came of them."""
-        self._device: int | None = None
-        """As in `st_dev`, while it is served."""
-        self._is_served = False
-        self._is_aborted = False
+        self._attachment = Attachment(self.mountpoint)
         self.was_cut_off = False
         """Whether it has ended and nobody has unmounted it: another aborted its connection, or the transport failed."""
-        self._detaching = threading.Lock()
 
     def start(self) -> Mount:
         """Mount, and return when it answers; MountError. What another mount has left unsaved is taken up before."""
@@ -135,20 +127,18 @@ class Mount:
         except BaseException:
             self._close()
             raise
-        lying = mountpoints.mounted_at(self.mountpoint)
-        self._device = None if lying is None else lying.device
-        self._is_served = True
+        self._attachment.begin()
         _living.add(self)
         self._thread.start()
         if not self.transport.ready.wait(START_SECONDS):
             self.abort()
             raise MountError(f"the kernel did not greet the mount within {START_SECONDS:.0f} s")
         try:
-            self._device = os.stat(self.mountpoint).st_dev
+            device = self._attachment.look()
         except OSError as error:
             self.abort()
             raise MountError(f"the new mount does not answer: {error}") from error
-        self.transport.tune(self._device)
+        self.transport.tune(device)
         return self
 
     def _recover(self) -> None:
@@ -169,12 +159,16 @@ class Mount:
         self._recover_later()
 
     def _serve(self) -> None:
+        has_failed = False
         try:
             self.transport.serve()
         except Exception:
             logger.exception("the transport ended with an error")
-        self._leave_the_tree()
-        self._device = None  # another mount may have its number by now, and is not to be aborted
+            has_failed = True
+        if self._attachment.end():
+            logger.error("the mount at %s was cut off: nobody has unmounted it", self.mountpoint)
+            has_failed = True
+        self.was_cut_off = has_failed
         try:
             self.filesystem.drain(self.drain_seconds)
             self._close()
@@ -183,23 +177,6 @@ class Mount:
         finally:
             _living.discard(self)
             self._ended.set()
-
-    def _leave_the_tree(self) -> None:
-        """See to it that nothing dead is left there when nobody has unmounted what is served no more."""
-        forced = time.monotonic() + FORCED_SECONDS
-        with contextlib.suppress(OSError, MountError):
-            while not self._is_aborted and self._lies_there():
-                if time.monotonic() > forced:
-                    self.was_cut_off = True
-                    logger.error("the mount at %s was cut off: nobody has unmounted it", self.mountpoint)
-                    self._detach(lazy=True)
-                    break
-                time.sleep(mountpoints.POLL)
-        self._is_served = False
-
-    def _lies_there(self) -> bool:
-        """Whether it is in the tree, as far as the system tells."""
-        return any(entry.device == self._device for entry in mountpoints.mounts_at(self.mountpoint))
 
     def _close(self) -> None:
         """Let go of all but the storage, which is the program's: threads, files, the folders that one mount uses."""
@@ -218,8 +195,7 @@ class Mount:
     @property
     def is_ending(self) -> bool:
         """Whether it is out of the tree already, by whomever, and only served to those who have files open."""
-        table = mountpoints.mount_table()
-        return self._device is None or (bool(table) and all(entry.device != self._device for entry in table))
+        return self._attachment.is_ending
 
     def unmount(self, *, wait: float = 10.0, lazy: bool = False) -> None:
         """Store what is pending, unmount, and return when all is done.
@@ -233,10 +209,10 @@ class Mount:
         if unsaved:
             raise MountError(f"{len(unsaved)} file(s) could not be stored, the first is {unsaved[0]!r}; see the log")
         deadline = time.monotonic() + wait
-        while not self._detach(lazy):
+        while not self._attachment.detach(lazy=lazy):
             if time.monotonic() > deadline:
                 raise MountError(f"{str(self.mountpoint)!r} is busy: close what is open there, or unmount lazily")
-            self._ended.wait(mountpoints.POLL)
+            self._ended.wait(POLL)
         if not self.wait(wait) and not lazy:
             raise MountError(f"the mount at {str(self.mountpoint)!r} does not come to its end")
 
@@ -257,33 +233,6 @@ class Mount:
         if isinstance(storage, GuardedStorage):
             storage.guard.calls.let_go()
 
-    def _detach(self, lazy: bool) -> bool:
-        """Whether the mount is out of the tree now; not while it is busy. MountError where another lies on top."""
-        with self._detaching:
-            if not self._is_on_top():
-                return True
-            try:
-                mountpoints.detach(self.mountpoint, lazy=lazy)
-            except OSError as error:
-                if error.errno == errno.EBUSY:
-                    return False
-                if error.errno != errno.EINVAL:  # nothing is mounted there any more: just what is wanted
-                    raise
-            return True
-
-    def _is_on_top(self) -> bool:
-        """Whether what would be unmounted at the mountpoint is this mount; MountError when it is, but below another."""
-        if not self._is_served:
-            return False
-        lying = mountpoints.mounts_at(self.mountpoint)
-        if not lying or lying[-1].device == self._device:  # nothing is told by a system without a table
-            return True
-        if self._lies_there():
-            raise MountError(
-                f"{lying[-1].kind} is mounted on top of the mount at {str(self.mountpoint)!r}: unmount that first"
-            )
-        return False
-
     def refresh(self, path: str = "") -> int:
         """Believe nothing any more of what is at `path` and below, here and in the kernel; returns how many nodes."""
         nodes = self.filesystem.refresh(path)
@@ -303,13 +252,7 @@ class Mount:
 
     def abort(self) -> None:
         """End the mount at once, without waiting for anybody; what is not stored is kept in the spool."""
-        self._is_aborted = True
-        device = self._device
-        if device is not None:
-            with contextlib.suppress(OSError):
-                mountpoints.abort_connection(self.mountpoint, device)
-        with contextlib.suppress(OSError, MountError):
-            self._detach(lazy=True)
+        self._attachment.abort()
 
     def __enter__(self) -> Path:
         self.start()
