@@ -33,6 +33,7 @@ class ObjectStorage:
     def __init__(self, location: str, faults: str = "") -> None:
         """Objects in the database file `location`."""
         self._faults = Path(faults) if faults else None
+        self._fail("begin")
         self._lock = threading.Lock()
         self._database = sqlite3.connect(location, check_same_thread=False, isolation_level=None)
         self._run("PRAGMA journal_mode = WAL")

@@ -48,13 +48,13 @@ GROUPS = {
     ],
     "directories": ["posix/test_posix_directories.py", "posix/test_posix_unnamed.py"],
     "programs": ["test_programs.py", "test_projects.py", "test_random_operations.py"],
-    "the life of a mount": ["mounts/test_mounting.py", "test_mounted_changes.py"],
+    "the life of a mount": ["mounts/test_mounting.py", "mounts/test_daemon.py", "test_mounted_changes.py"],
     "crashes": ["test_crash.py"],
 }
 WANTED = (
     "not (hangs or cannot_be_stored or drains or memory_comes_back) and (memory-kernel or files-kernel"
     " or (objects-kernel and (posix_opening or posix_names or posix_attributes or posix_content))"
-    " or (kernel and (xattrs or mounting or crash)) or (this and changes and not fusepy))"
+    " or (kernel and (xattrs or mounting or crash or test_daemon)) or (this and changes and not fusepy))"
 )
 """The kernel's transport, over each way to keep content: nothing is passed through for an ordinary user.
 

@@ -28,7 +28,6 @@ from pathlib import Path
 from typing import NamedTuple
 from weakref import WeakSet
 
-from storage.exceptions import ImproperlyConfigured
 from vfs.cache.pieces import Pieces
 from vfs.content.gaps import Range
 from vfs.private_folders import make_private
@@ -139,7 +138,7 @@ class DiskCache:
     def __init__(self, directory: Path, limit: int = SIZE, identity: str = "") -> None:
         """Below `directory`, up to `limit` bytes, of the storage with that `identity`.
 
-        ImproperlyConfigured when another mount uses it, OSError when it cannot be made or belongs to somebody else.
+        OSError: EBUSY when another mount uses it, others when it cannot be made or belongs to somebody else.
         """
         self.directory = directory / FOLDER
         make_private(self.directory)
@@ -346,13 +345,13 @@ def _names_in(folder: Path) -> list[str]:
 
 
 def _locked(path: Path) -> int:
-    """A descriptor that holds the lock; ImproperlyConfigured if another process has it."""
+    """A descriptor that holds the lock; OSError (EBUSY) if another process has it."""
     descriptor = os.open(path, os.O_RDWR | os.O_CREAT, 0o600)
     try:
         fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
-    except OSError as error:
+    except BlockingIOError as error:
         os.close(descriptor)
-        raise ImproperlyConfigured(
-            f"the cache folder {str(path.parent.parent)!r} is used by another mount; each needs its own"
+        raise OSError(
+            errno.EBUSY, "it is used by another mount; each needs its own", str(path.parent.parent)
         ) from error
     return descriptor

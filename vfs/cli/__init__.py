@@ -45,7 +45,9 @@ system's vfs/vfs.toml, and a Django project; the first that defines STORAGES win
 
 Names are shown with control characters, bytes that are no UTF-8, and backslashes as escapes (\\n, \\x1b, \\\\).
 
-Exit codes: 0 done, 1 failed (also in part: the rest was done), 2 wrong usage, 130 interrupted.
+Exit codes: 0 done; 1 failed, also in part (the rest was done), or by a wrong option of a mount (-o); 2 words of the
+command that are missing or wrong; 130 interrupted; 141 who read the output went away. vfs mount --foreground, for a
+service manager: 78 what only a person can mend, of options, configuration or directories; 1 what may pass.
 """
 
 

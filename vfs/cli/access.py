@@ -53,7 +53,7 @@ def mountpoints(alias: str) -> list[str]:
     """Where running mounts of this user show an alias."""
     from vfs.mounts.records import records
 
-    return [record.mountpoint for record in records() if record.alias == alias]
+    return [record.mountpoint for record in records() if record.alias == alias and record.is_in_the_tree()]
 
 
 def _why_not_from_here(alias: str) -> str:

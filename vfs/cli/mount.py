@@ -27,6 +27,8 @@ if TYPE_CHECKING:
 Options of the mount (-o), separated by commas:
   ro                     refuse every change
   allow_other            let other users in; permissions still hold
+  noexec                 run no programs that lie there; user and users of
+                         fstab imply it, unless exec follows
   uid=USER,gid=GROUP     show this owner, by number or name
   umask=022              take these bits off every mode
   attr_timeout=SECONDS   how long attributes are believed: 1, of a remote
@@ -182,7 +184,7 @@ def _mount_all(folder: Path, options: tuple[str, ...], transport: str, named: di
             name = _folder_name(alias)
             place, its_cache = folder / name, os.path.join(cache, name) if cache else None
             record = find(absolute(place))
-            if record is not None and record.alias == alias:
+            if record is not None and record.alias == alias and record.is_in_the_tree():
                 output.line(f"{escape(alias)} is mounted at {escape(str(place))} already (process {record.pid})")
             else:
                 _mount_in(place, Said(alias, options, {**named, "cache_dir": its_cache}), transport)

@@ -49,12 +49,13 @@ def command(mountpoint: Path | None, as_json: bool, prometheus: bool) -> int:
     of the log; of one mount each operation by itself. p50 is the time within which half of them were answered, p99 that
     of all but one of a hundred. `vfs top` shows what happens now.
     """
+    from vfs.mounts.mountpoint import dead_mounts
     from vfs.mounts.records import records
 
     if as_json and prometheus:
         raise click.UsageError("--json and --prometheus are two forms of the same: ask for one of them.")
     found = records() if mountpoint is None else [record_at(mountpoint)]
-    dead = [] if mountpoint is not None else _dead(found)
+    dead = [] if mountpoint is not None else dead_mounts(found)
     if prometheus:
         _show_prometheus(_reports(found, "metrics"), dead)
         return 0  # who reads it is told there which mounts do not answer
@@ -63,16 +64,7 @@ def command(mountpoint: Path | None, as_json: bool, prometheus: bool) -> int:
         output.json_array(reports + [{"mountpoint": it.path, "error": "its process is dead"} for it in dead])
     else:
         _show(reports, [it.path for it in dead], in_full=mountpoint is not None)
-    return 1 if dead or any("error" in report for report in reports) else 0
-
-
-def _dead(found: list[Record]) -> list[MountedAt]:
-    """The mounts of this program that nobody answers for any more."""
-    from vfs.mounts.mountpoint import is_stale, mount_table
-
-    known = {record.mountpoint for record in found}
-    ours = (entry for entry in mount_table() if entry.kind == "fuse.vfs" and entry.path not in known)
-    return [entry for entry in ours if is_stale(Path(entry.path))]
+    return 1 if dead or any("error" in report or report.get("ending") for report in reports) else 0
 
 
 def _reports(found: list[Record], command: str) -> list[dict[str, Any]]:
@@ -120,7 +112,9 @@ def _rows(report: dict[str, Any], *, in_full: bool) -> list[tuple[str, str]]:
     if "error" in report:
         rows.append(("error", printable(report["error"])))
     else:
-        if report.get("outage"):  # a daemon that was started before an upgrade does not say
+        if report.get("ending"):  # a daemon that was started before an upgrade does not say this, nor the next
+            rows.append(("state", "ending: unmounted, and served to those who have files open"))
+        if report.get("outage"):
             rows.append(("outage", _outage(report["outage"])))
         rows += [
             ("open files", str(report["open_files"])),

@@ -64,11 +64,12 @@ def command(mountpoint: Path | None, every: bool, wait: float, lazy: bool, drain
 
 def _mountpoints(folder: Path | None) -> list[Path]:
     """Where the user's mounts are, and those whose process is dead, at or below a folder; the newest first."""
-    from vfs.mounts.mountpoint import MOUNT_TYPE, absolute, is_stale, mount_table
+    from vfs.mounts.mountpoint import absolute, dead_mounts
     from vfs.mounts.records import records
 
-    dead = [entry.path for entry in mount_table() if entry.kind == MOUNT_TYPE and is_stale(Path(entry.path))]
-    found = dict.fromkeys(map(Path, reversed([*dead, *(record.mountpoint for record in records())])))
+    living = records()
+    dead = [entry.path for entry in dead_mounts(living)]
+    found = dict.fromkeys(map(Path, reversed([*dead, *(record.mountpoint for record in living)])))
     top = Path("/") if folder is None else absolute(folder)
     return [path for path in found if path == top or top in path.parents]
 

@@ -13,9 +13,9 @@ from pathlib import Path
 
 from vfs import transports
 from vfs.doctor.checks import Check, failure, ok, warning
-from vfs.mounts.daemon import OPEN_FILES
 from vfs.mounts.mountpoint import MountError
 from vfs.mounts.options import MountOptions
+from vfs.mounts.resources import OPEN_FILES
 from vfs.transports.kernel.device import DEVICE, may_pass_through
 
 _NUMBER = os.makedev(10, 229)

@@ -10,15 +10,12 @@ terminal, which has gone then.
 from __future__ import annotations
 
 import contextlib
-import ctypes
 import dataclasses
 import errno
-import gc
 import json
 import logging
 import logging.handlers
 import os
-import resource
 import signal
 import sys
 import threading
@@ -30,11 +27,13 @@ from typing import Any
 
 from storage.exceptions import ImproperlyConfigured
 from storage.remote.secrets import secrets_of
+from vfs.guard import is_outage
+from vfs.mounts import resources
 from vfs.mounts.control import Answer, ControlSocket
 from vfs.mounts.mounting import Mount
 from vfs.mounts.mountpoint import MountError, absolute, prepare
 from vfs.mounts.options import MountOptions, OptionError, describe
-from vfs.mounts.records import Record
+from vfs.mounts.records import Record, runtime_folder
 from vfs.mounts.reloading import Reloader, Said
 from vfs.mounts.service import ServiceManager
 from vfs.watch.logs import LOG
@@ -46,16 +45,10 @@ OPEN_SECONDS = 30.0
 """How long a daemon that was told to end goes on for those who have files open."""
 LAST_SECONDS = 5.0
 """How long it waits, after that, for what was closed last to be stored; and for users of a storage that is gone."""
-OPEN_FILES = 1 << 20
-"""How many descriptors a daemon allows itself, as far as the system does."""
-COLLECT_AFTER = (50_000, 20, 100)
-"""Thresholds of the collector of cycles, of which a mount makes none: with a million files a search takes a second."""
 _END = {signal.SIGTERM, signal.SIGINT}
 _ENDED = signal.SIGUSR1
 """What the serving thread sends to the main one when somebody else has unmounted."""
 _WAITED_FOR = {*_END, signal.SIGHUP, _ENDED}
-_ARENA_MAX = -8
-"""M_ARENA_MAX of malloc.h."""
 
 
 def start(said: Said, mountpoint: Path, transport: str = "auto", foreground: bool = False) -> Record:
@@ -67,6 +60,7 @@ def start(said: Said, mountpoint: Path, transport: str = "auto", foreground: boo
     """
     mountpoint = absolute(mountpoint)
     options = said.options()
+    _see_to_records()
     manager = ServiceManager.of_environment()  # not inherited either by what is none of its processes
     if foreground:
         _keep_signals()
@@ -94,6 +88,14 @@ def start(said: Said, mountpoint: Path, transport: str = "auto", foreground: boo
     if "error" in answer:
         raise MountError(answer["error"])
     return Record(**answer)
+
+
+def _see_to_records() -> None:
+    """MountError where no record of a mount can be kept: of that nobody would know who serves it."""
+    try:
+        runtime_folder()
+    except OSError as error:
+        raise MountError(f"the records of mounts cannot be kept in {error.filename!r}: {error.strerror}") from error
 
 
 def log_file(mountpoint: Path) -> Path:
@@ -138,50 +140,55 @@ def _become_daemon(log: Path) -> None:
     os.close(output)
 
 
+class _Waiting:
+    """The command that waits, at the other end of a pipe, until it is told how it went; once."""
+
+    def __init__(self, pipe: int) -> None:
+        """The end of the pipe to write to."""
+        self._pipe: int | None = pipe
+
+    def tell(self, answer: dict[str, Any]) -> bool:
+        """Say it; False when nobody waits: it was told before, or has been interrupted."""
+        pipe, self._pipe = self._pipe, None
+        if pipe is None:
+            return False
+        try:
+            os.write(pipe, json.dumps(answer).encode())
+        except BrokenPipeError:
+            return False
+        finally:
+            os.close(pipe)
+        return True
+
+
 def _run(make: Callable[[], Mount], said: Said, log: Path, pipe: int) -> None:
     """In the first child: become the daemon and serve to the end; never returns into the command's code."""
-    code, told = 1, False
+    code, waiting = 1, _Waiting(pipe)
 
-    def tell(answer: dict[str, Any]) -> None:
-        nonlocal told
-        if not told:
-            os.write(pipe, json.dumps(answer).encode())
-            os.close(pipe)
-        told = True
+    def ready(record: Record) -> None:
+        if not waiting.tell(dataclasses.asdict(record)):
+            raise MountError("nobody waits for the mount any more: the command was interrupted")
 
     try:
         _become_daemon(log)
         _keep_signals()
         mount = make()
         os.chdir("/")
-        _serve(mount, said, str(log), ready=lambda record: tell(dataclasses.asdict(record)))
+        _serve(mount, said, str(log), ready=ready)
         code = 0
     except (MountError, ImproperlyConfigured) as error:
-        tell({"error": str(error)})
+        if not waiting.tell({"error": str(error)}):
+            logger.error("%s", error)
     except OSError as error:
         logger.exception("the daemon ended with an error")
-        tell({"error": f"{said.alias} cannot be reached: {error}; the log is {log}"})
+        what = "be reached" if is_outage(error) else "be mounted"
+        waiting.tell({"error": f"{said.alias} cannot {what}: {error}; the log is {log}"})
     except BaseException:
         logger.exception("the daemon ended with an error")
     finally:
         logging.shutdown()
         sys.stdout.flush()
         os._exit(code)
-
-
-def _allow_many_files() -> None:
-    """Raise the soft limit of descriptors: each open file of a mount, and each large one in memory, takes one."""
-    soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
-    wanted = OPEN_FILES if hard == resource.RLIM_INFINITY else min(hard, OPEN_FILES)
-    if soft != resource.RLIM_INFINITY and soft < wanted:
-        resource.setrlimit(resource.RLIMIT_NOFILE, (wanted, hard))
-
-
-def _share_memory() -> None:
-    """Let threads share what they free: else each has megabytes of its own that held what was read long ago."""
-    libc = ctypes.CDLL(None)
-    if hasattr(libc, "mallopt"):  # glibc's
-        libc.mallopt(_ARENA_MAX, 2)
 
 
 def _keep_signals() -> None:
@@ -207,38 +214,34 @@ def _serve(
     ready: Callable[[Record], None] = lambda record: None,
     manager: ServiceManager | None = None,
 ) -> Record:
-    """Mount, tell `ready` and the service manager, serve until a signal or an unmount from outside, and drain."""
-    import psutil
-
-    manager = manager or ServiceManager()
-    _allow_many_files()
-    _share_memory()
+    """Mount, and serve to the end; whatever goes wrong on the way, no dead mount is left."""
+    resources.allow_many_files()
+    resources.share_memory()
     _keep_interrupts()
-    main = threading.main_thread().ident
-    assert main is not None
     mount.start()
-    gc.freeze()  # what was imported stays; the collector need not look at it again and again
-    gc.set_threshold(*COLLECT_AFTER)
-    record = Record(
-        pid=os.getpid(),
-        process_started=psutil.Process().create_time(),
-        alias=said.alias,
-        backend=_backend(mount),
-        mountpoint=str(mount.mountpoint),
-        transport=mount.transport.name,
-        options=describe(mount.options),
-        log=log,
-        started=time.time(),
-    )
+    resources.collect_seldom()
+    try:
+        return _serve_mounted(mount, said, log, ready, manager or ServiceManager())
+    except BaseException:
+        mount.abort()
+        mount.wait(LAST_SECONDS)
+        raise
+
+
+def _serve_mounted(
+    mount: Mount, said: Said, log: str, ready: Callable[[Record], None], manager: ServiceManager
+) -> Record:
+    """Tell `ready` and the service manager, serve until a signal or an unmount from outside, and drain."""
+    record = _record(mount, said.alias, log)
     status = f"{said.alias} at {mount.mountpoint}"
     reload = partial(_reload, Reloader(mount, said), record, manager, status)
     control = ControlSocket(record.socket, {**commands(mount), "reload": reload})
-    record.write()
-    logger.info("mounted %s", status)
-    ready(record)
-    manager.ready(status)
-    threading.Thread(target=_tell_end, args=(mount, main), daemon=True).start()
     try:
+        record.write()
+        logger.info("mounted %s", status)
+        ready(record)
+        manager.ready(status)
+        threading.Thread(target=_tell_end, args=(mount, threading.main_thread()), daemon=True).start()
         patience = OPEN_SECONDS
         received = _last_signal(reload, ends_with_its_terminal=not log and os.isatty(0))
         with manager.stopping(lambda: _what_is_left(mount)):
@@ -250,8 +253,27 @@ def _serve(
     finally:
         control.close()
         record.remove()
+    if mount.was_cut_off:
+        raise MountError(f"the mount at {str(mount.mountpoint)!r} was cut off, and is gone")
     logger.info("unmounted %s", mount.mountpoint)
     return record
+
+
+def _record(mount: Mount, alias: str, log: str) -> Record:
+    """What others find of the mount that this process serves."""
+    import psutil
+
+    return Record(
+        pid=os.getpid(),
+        process_started=psutil.Process().create_time(),
+        alias=alias,
+        backend=_backend(mount),
+        mountpoint=str(mount.mountpoint),
+        transport=mount.transport.name,
+        options=describe(mount.options),
+        log=log,
+        started=time.time(),
+    )
 
 
 def _last_signal(reload: Callable[[], object], *, ends_with_its_terminal: bool) -> int:
@@ -281,9 +303,10 @@ def _reload(reloader: Reloader, record: Record, manager: ServiceManager, status:
     return dataclasses.asdict(found)
 
 
-def _tell_end(mount: Mount, main: int) -> None:
+def _tell_end(mount: Mount, main: threading.Thread) -> None:
     mount.wait()
-    signal.pthread_kill(main, _ENDED)
+    assert main.ident is not None
+    signal.pthread_kill(main.ident, _ENDED)
 
 
 def _end(mount: Mount) -> float:

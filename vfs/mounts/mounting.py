@@ -15,7 +15,6 @@ from __future__ import annotations
 
 import atexit
 import contextlib
-import errno
 import logging
 import os
 import secrets
@@ -32,8 +31,8 @@ from storage.exceptions import ImproperlyConfigured
 from vfs.cache import BlockCache, DiskCache
 from vfs.filesystem import FileSystem
 from vfs.guard import GuardedStorage, guarded, is_outage
-from vfs.mounts import mountpoint as mountpoints
-from vfs.mounts.mountpoint import MountError
+from vfs.mounts.attachment import Attachment
+from vfs.mounts.mountpoint import POLL, MisconfiguredError, MountError, absolute, prepare
 from vfs.mounts.options import LAST_WRITER_WINS, MountOptions
 from vfs.names.attributes import Policy
 from vfs.observed import ObservedFileSystem
@@ -92,8 +91,8 @@ class Mount:
         """
         self.options = options or MountOptions()
         self.storage, self.source = resolve(storage_or_alias)
-        self.mountpoint = mountpoints.absolute(mountpoint)
-        mountpoints.prepare(self.mountpoint)
+        self.mountpoint = absolute(mountpoint)
+        prepare(self.mountpoint)
         transport_class = load(transport)
         listener = _listener(self.options.on_change) if self.options.on_change else None
         self._spools = StorageSpools.of(storage_or_alias, Path(self.options.spool) if self.options.spool else None)
@@ -104,6 +103,8 @@ class Mount:
         except FileNotFoundError as error:
             missing = f": {error.filename!r} does not exist; make it, or mend its location" if error.filename else ""
             raise MountError(f"the storage {self.source!r} has no root{missing}") from error
+        except NotADirectoryError as error:
+            raise MisconfiguredError(f"the storage {self.source!r} cannot be used: {error}") from error
         except OSError as error:
             what = "is not reached" if is_outage(error) else "cannot be used"
             raise MountError(f"the storage {self.source!r} {what}: {describe(error)}") from error
@@ -117,7 +118,9 @@ class Mount:
         self.recovery = Recovery(self.filesystem)
         self.events = Events()
         """Reloads of the configuration, by what came of them."""
-        self._device: int | None = None
+        self._attachment = Attachment(self.mountpoint)
+        self.was_cut_off = False
+        """Whether it has ended and nobody has unmounted it: another aborted its connection, or the transport failed."""
 
     def start(self) -> Mount:
         """Mount, and return when it answers; MountError. What another mount has left unsaved is taken up before."""
@@ -127,17 +130,18 @@ class Mount:
         except BaseException:
             self._close()
             raise
+        self._attachment.begin()
         _living.add(self)
         self._thread.start()
         if not self.transport.ready.wait(START_SECONDS):
             self.abort()
             raise MountError(f"the kernel did not greet the mount within {START_SECONDS:.0f} s")
         try:
-            self._device = os.stat(self.mountpoint).st_dev
+            device = self._attachment.look()
         except OSError as error:
             self.abort()
             raise MountError(f"the new mount does not answer: {error}") from error
-        self.transport.tune(self._device)
+        self.transport.tune(device)
         return self
 
     def _recover(self) -> None:
@@ -158,11 +162,16 @@ class Mount:
         self._recover_later()
 
     def _serve(self) -> None:
+        has_failed = False
         try:
             self.transport.serve()
         except Exception:
             logger.exception("the transport ended with an error")
-        self._device = None  # another mount may have its number by now, and is not to be aborted
+            has_failed = True
+        if self._attachment.end():
+            logger.error("the mount at %s was cut off: nobody has unmounted it", self.mountpoint)
+            has_failed = True
+        self.was_cut_off = has_failed
         try:
             self.filesystem.drain(self.drain_seconds)
             self._close()
@@ -186,6 +195,11 @@ class Mount:
         """Wait until the mount has ended, by whomever, and everything is stored or kept; whether it has."""
         return self._ended.wait(seconds)
 
+    @property
+    def is_ending(self) -> bool:
+        """Whether it is out of the tree already, by whomever, and only served to those who have files open."""
+        return self._attachment.is_ending
+
     def unmount(self, *, wait: float = 10.0, lazy: bool = False) -> None:
         """Store what is pending, unmount, and return when all is done.
 
@@ -198,10 +212,10 @@ class Mount:
         if unsaved:
             raise MountError(f"{len(unsaved)} file(s) could not be stored, the first is {unsaved[0]!r}; see the log")
         deadline = time.monotonic() + wait
-        while not self._detach(lazy):
+        while not self._attachment.detach(lazy=lazy):
             if time.monotonic() > deadline:
                 raise MountError(f"{str(self.mountpoint)!r} is busy: close what is open there, or unmount lazily")
-            self._ended.wait(mountpoints.POLL)
+            self._ended.wait(POLL)
         if not self.wait(wait) and not lazy:
             raise MountError(f"the mount at {str(self.mountpoint)!r} does not come to its end")
 
@@ -222,17 +236,6 @@ class Mount:
         if isinstance(storage, GuardedStorage):
             storage.guard.calls.let_go()
 
-    def _detach(self, lazy: bool) -> bool:
-        """Whether the mount is out of the tree now; not while it is busy."""
-        try:
-            mountpoints.detach(self.mountpoint, lazy=lazy)
-        except OSError as error:
-            if error.errno == errno.EBUSY:
-                return False
-            if error.errno != errno.EINVAL:  # nothing is mounted there any more: just what is wanted
-                raise
-        return True
-
     def refresh(self, path: str = "") -> int:
         """Believe nothing any more of what is at `path` and below, here and in the kernel; returns how many nodes."""
         nodes = self.filesystem.refresh(path)
@@ -252,12 +255,7 @@ class Mount:
 
     def abort(self) -> None:
         """End the mount at once, without waiting for anybody; what is not stored is kept in the spool."""
-        device = self._device
-        if device is not None:
-            with contextlib.suppress(OSError):
-                mountpoints.abort_connection(self.mountpoint, device)
-        with contextlib.suppress(OSError, MountError):
-            mountpoints.detach(self.mountpoint, lazy=True)
+        self._attachment.abort()
 
     def __enter__(self) -> Path:
         self.start()
@@ -295,15 +293,15 @@ def _filesystem(storage: Storage, options: MountOptions, shared: bool, spools: S
 
 
 def _listener(path: str) -> Callable[[str, Change], None]:
-    """The function of this dotted path; MountError."""
+    """The function of this dotted path; MisconfiguredError."""
     try:
         found = import_string(path)
     except ImportError as error:
         hint = "; what is installed is found, and what is in a folder of PYTHONPATH"
         why = f"{error}{hint}" if isinstance(error, ModuleNotFoundError) else str(error.__cause__ or error)
-        raise MountError(f"on_change={path} names nothing that can be called: {why}") from error
+        raise MisconfiguredError(f"on_change={path} names nothing that can be called: {why}") from error
     if not callable(found):
-        raise MountError(f"on_change={path} names nothing that can be called: it is a {type(found).__name__}")
+        raise MisconfiguredError(f"on_change={path} names nothing that can be called: it is a {type(found).__name__}")
     listener: Callable[[str, Change], None] = found
     return listener
 
@@ -327,7 +325,9 @@ def _cache(storage: Storage, options: MountOptions, spools: StorageSpools) -> Bl
     try:
         return BlockCache(options.cache_memory, DiskCache(Path(options.cache_dir), options.cache_size, identity))
     except OSError as error:
-        raise MountError(f"the cache folder {options.cache_dir!r} cannot be used: {error.strerror}") from error
+        is_mistake = isinstance(error, PermissionError | NotADirectoryError | FileExistsError)
+        kind = MisconfiguredError if is_mistake else MountError
+        raise kind(f"the cache folder {options.cache_dir!r} cannot be used: {error.strerror}") from error
 
 
 def mount(storage_or_alias: Any, mountpoint: Path | str, *, transport: str = "auto", **options: Any) -> Mount:

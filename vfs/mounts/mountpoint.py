@@ -8,9 +8,11 @@ import os
 import shutil
 import subprocess
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING, NamedTuple
+
+from storage.exceptions import ImproperlyConfigured
 
 if TYPE_CHECKING:
     from vfs.mounts.records import Record
@@ -27,6 +29,10 @@ POLL = 0.05
 
 class MountError(Exception):
     """A mount or unmount cannot be done; the message says why and what to do next."""
+
+
+class MisconfiguredError(MountError, ImproperlyConfigured):
+    """A mount cannot be made as it was told to be; another try is of no use before somebody has mended that."""
 
 
 class MountpointError(MountError):
@@ -68,8 +74,13 @@ def _unescape(text: bytes) -> str:
 
 def mounted_at(mountpoint: Path) -> MountedAt | None:
     """What is mounted exactly at `mountpoint` (an absolute path), the topmost if several are."""
-    found = [entry for entry in mount_table() if entry.path == str(mountpoint)]
+    found = mounts_at(mountpoint)
     return found[-1] if found else None
+
+
+def mounts_at(mountpoint: Path) -> list[MountedAt]:
+    """All that is mounted exactly at `mountpoint` (an absolute path), one on top of the other."""
+    return [entry for entry in mount_table() if entry.path == str(mountpoint)]
 
 
 def absolute(mountpoint: Path | str) -> Path:
@@ -85,7 +96,8 @@ def absolute(mountpoint: Path | str) -> Path:
 def is_stale(mountpoint: Path) -> bool:
     """Whether a mount lies there whose daemon is dead ("Transport endpoint is not connected").
 
-    By statvfs(), for which the kernel asks the daemon each time: what it knows of attributes outlives that.
+    By statvfs(), for which the kernel asks the daemon each time: what it knows of attributes outlives that. Of a daemon
+    that hangs no answer comes, so where one is known to live it is not asked: see `is_dead()`.
     """
     try:
         os.statvfs(mountpoint)
@@ -94,20 +106,37 @@ def is_stale(mountpoint: Path) -> bool:
     return False
 
 
+def dead_mounts(living: Iterable[Record]) -> list[MountedAt]:
+    """The mounts of vfs that have no daemon any more; those of the `living` are not asked, for they may hang."""
+    known = {record.mountpoint for record in living}
+    ours = (entry for entry in mount_table() if entry.kind == MOUNT_TYPE and entry.path not in known)
+    return [entry for entry in ours if is_stale(Path(entry.path))]
+
+
+def is_dead(mountpoint: Path) -> bool:
+    """Whether a mount lies there that has no daemon any more; never waits for one of the user's own that hangs."""
+    from vfs.mounts.records import find
+
+    lying = mounted_at(mountpoint)
+    if lying is not None and lying.kind == MOUNT_TYPE and find(mountpoint) is not None:
+        return False
+    return is_stale(mountpoint)
+
+
 def prepare(mountpoint: Path) -> None:
     """Make sure that `mountpoint` can be mounted on, cleaning up after a dead daemon; MountpointError."""
-    if is_stale(mountpoint):
+    if is_dead(mountpoint):
         detach(mountpoint, lazy=True)
     where = str(mountpoint)
+    lying = mounted_at(mountpoint)
+    if lying is not None and lying.kind.startswith("fuse"):
+        words = f"{lying.source} is mounted at {where!r} already"
+        raise MountpointError(f"{words}; unmount it with: vfs unmount {where}")
     try:
         if not mountpoint.is_dir():
             if mountpoint.exists():
                 raise MountpointError(f"{where!r} is a file; a mountpoint is an empty directory")
             raise MountpointError(f"{where!r} does not exist; make it with: mkdir -p {where}")
-        lying = mounted_at(mountpoint)
-        if lying is not None and lying.kind.startswith("fuse"):
-            words = f"{lying.source} is mounted at {where!r} already"
-            raise MountpointError(f"{words}; unmount it with: vfs unmount {where}")
         if next(mountpoint.iterdir(), None) is not None:
             raise MountpointError(f"{where!r} is not empty; mount at an empty directory, its files would be hidden")
     except PermissionError as error:
@@ -164,7 +193,7 @@ def unmount(
     lying = mounted_at(path)
     if lying is not None and lying.kind != MOUNT_TYPE:
         raise MountError(f"what is mounted at {str(path)!r} is {lying.kind}, not a mount of vfs; use umount")
-    if is_stale(path):
+    if record is None and (lying is None or not lazy) and is_stale(path):
         detach(path, lazy=True)
         return []
     if lying is None and record is None:
@@ -258,5 +287,5 @@ def abort_connection(mountpoint: Path, device: int) -> None:
     control = Path(f"/sys/fs/fuse/connections/{os.minor(device)}/abort")
     if control.exists():
         control.write_text("1")
-    elif os.geteuid() == 0 and os.uname().sysname == "Linux":  # many containers have no fusectl
+    elif os.geteuid() == 0 and (top := mounted_at(mountpoint)) and top.device == device:  # in containers, no fusectl
         ctypes.CDLL(None).umount2(os.fsencode(mountpoint), MNT_FORCE | MNT_DETACH)

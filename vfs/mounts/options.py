@@ -44,6 +44,8 @@ class MountOptions:
     """Refuse every change with EROFS."""
     allow_other: bool = False
     """Let other users than the one that mounts in; the permission bits still hold."""
+    noexec: bool = False
+    """Run no programs that lie there. Neither set-user-ID bits nor devices count in any mount."""
     uid: int | None = None
     """Show this owner for everything."""
     gid: int | None = None
@@ -178,6 +180,8 @@ _FLAGS = {
     "ro": ("ro", True),
     "rw": ("ro", False),
     "allow_other": ("allow_other", True),
+    "noexec": ("noexec", True),
+    "exec": ("noexec", False),
     "xattr": ("xattr", True),
     "noxattr": ("xattr", False),
     "threads": ("threads", True),
@@ -205,10 +209,14 @@ _VALUES: dict[str, Callable[[str], Any]] = {
     "log_level": _one_of(LOG_LEVELS, "not a log level"),
     "log_format": _one_of(LOG_FORMATS, "no format of a log"),
 }
+_IMPLYING = {"user": _FLAGS["noexec"], "users": _FLAGS["noexec"]}
+"""By these of fstab others may mount than root, and what runs there is not theirs to say; an exec that follows wins."""
 _IGNORED = re.compile(
-    r"defaults|default_permissions|auto|noauto|(no)?user|users|_netdev|nofail|async|(no)?(rel)?atime|(no)?dev|(no)?suid|(no)?exec|x-.*|comment=.*"
+    r"defaults|default_permissions|auto|noauto|nouser|user=.*|owner|group|_netdev|nofail|async|sync|dirsync"
+    r"|(no)?(rel|strict)?atime|(no)?diratime|(no)?lazytime|(no)?iversion|(no)?mand|silent|loud"
+    r"|(no)?dev|(no)?suid|[xX]-.*|comment=.*"
 )
-"""What mount(8) and fstab put among the options and what is not ours to do."""
+"""What mount(8) and fstab put among the options and what is not ours to do, or makes no difference here."""
 
 
 def parse_options(
@@ -226,8 +234,9 @@ def parse_options(
     values: dict[str, Any] = {}
     for option in (part for text in texts for part in text.split(",") if part):
         name, equals, value = option.partition("=")
-        if not equals and name in _FLAGS:
-            key, values[key] = _FLAGS[name][0], _FLAGS[name][1]
+        flag = None if equals else _FLAGS.get(name) or _IMPLYING.get(name)
+        if flag is not None:
+            values[flag[0]] = flag[1]
         elif name in _VALUES:
             if not value:
                 raise OptionError(f"the mount option {name!r} needs a value: {name}=...")

@@ -23,6 +23,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from vfs.mounts.control import ANSWER_SECONDS, ask, follow, is_listening
+from vfs.mounts.mountpoint import MOUNT_TYPE, mount_table
 from vfs.private_folders import make_private
 
 if TYPE_CHECKING:
@@ -71,7 +72,11 @@ class Record:
         """Put the record on disk, in the place of what another daemon has left there."""
         path = self._path
         temporary = path.with_suffix(f".{self.pid}")
-        temporary.write_text(json.dumps(dataclasses.asdict(self)))
+        try:
+            temporary.write_text(json.dumps(dataclasses.asdict(self)))
+        except OSError:
+            temporary.unlink(missing_ok=True)
+            raise
         with _changing(path.parent):
             for socket in path.parent.glob(f"{path.stem}.*.sock"):
                 if socket != self.socket:
@@ -95,6 +100,11 @@ class Record:
             return process is not None and process.status() != psutil.STATUS_ZOMBIE
         except psutil.NoSuchProcess:
             return False
+
+    def is_in_the_tree(self) -> bool:
+        """Whether its mount is to be seen from here; not one that is ending, nor one in another mount namespace."""
+        table = mount_table()
+        return not table or any(entry.path == self.mountpoint and entry.kind == MOUNT_TYPE for entry in table)
 
     def is_elsewhere(self) -> bool:
         """Whether the process runs in a container that shares the folder, and cannot be seen from here."""

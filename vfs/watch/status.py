@@ -21,6 +21,7 @@ def status(mount: Mount) -> dict[str, Any]:
     filesystem, transport = mount.filesystem, mount.transport
     uploads = filesystem.contents.uploads
     return {
+        "ending": mount.is_ending,
         "outage": _outage(filesystem),
         "pending": uploads.report(),
         "moves": uploads.moves.report(),

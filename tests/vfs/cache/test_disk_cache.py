@@ -13,7 +13,6 @@ from pathlib import Path
 import pytest
 from counted_bucket import Bucket, Pages
 
-from storage.exceptions import ImproperlyConfigured
 from vfs.cache import BlockCache, DiskCache, disk
 
 MIB = 1 << 20
@@ -119,8 +118,9 @@ def test_the_least_recently_used_go_first_also_those_of_an_earlier_mount(opened:
 
 def test_one_mount_at_a_time(opened: Open) -> None:
     opened()
-    with pytest.raises(ImproperlyConfigured, match="used by another mount"):
+    with pytest.raises(OSError, match="used by another mount") as caught:
         opened()
+    assert caught.value.errno == errno.EBUSY
 
 
 def test_a_folder_that_others_may_enter_is_refused(tmp_path: Path, opened: Open) -> None:

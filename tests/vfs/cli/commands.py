@@ -89,10 +89,14 @@ class Project:
         finally:
             self.process("unmount", "mnt", "--lazy")
 
-    def process(self, *args: str, **options: object) -> Result:
-        """Run `vfs ARGS` in a process of its own."""
+    def process(self, *args: str, timeout: float = 60, **options: object) -> Result:
+        """Run `vfs ARGS` in a process of its own; one that takes longer is killed, and TimeoutExpired."""
         with self.start(*args, **options) as process:
-            out, err = process.communicate(timeout=60)
+            try:
+                out, err = process.communicate(timeout=timeout)
+            except subprocess.TimeoutExpired:
+                process.kill()
+                raise
         return Result(process.returncode, out or "", err or "")
 
 

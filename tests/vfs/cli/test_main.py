@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import os
+import re
 import signal
 import subprocess
 import sys
@@ -27,6 +28,12 @@ def test_without_arguments_it_shows_its_help(vfs: Vfs) -> None:
     assert result == vfs("--help") == vfs("-h")
     for command in COMMANDS:
         assert f"  {command} " in result.out
+
+
+def test_help_tells_every_exit_code(vfs: Vfs) -> None:
+    told = vfs("--help").out.partition("Exit codes: ")[2]
+    codes = {0, 2, errors.FAILED, errors.CONFIGURATION, errors.INTERRUPTED, errors.NOBODY_READS}
+    assert {int(number) for number in re.findall(r"\d+", told)} == codes
 
 
 @pytest.mark.parametrize("command", [*COMMANDS, "umount"])

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import os
 import signal
 from collections.abc import Iterator
@@ -12,6 +13,7 @@ from commands import Project, Vfs
 
 from vfs.mounts import records
 from vfs.mounts.mountpoint import mounted_at
+from vfs.testing.place import soon
 
 pytestmark = pytest.mark.mount
 
@@ -104,6 +106,26 @@ def test_one_that_is_busy_does_not_keep_the_others(project: Project, folder: Pat
     assert mounted(folder).keys() == {"media"}
 
 
+def test_one_that_is_ending_counts_as_mounted_no_more(project: Project, folder: Path) -> None:
+    """It goes on for who has a file open, out of the tree."""
+    project.process("mount", "--all", "all")
+    ending = mounted(folder)["media"]
+    with (folder / "media/file").open("w") as file:
+        os.kill(ending.pid, signal.SIGTERM)
+        assert soon(lambda: mounted_at(folder / "media") is None)
+        status = project.process("status", str(folder / "media"))
+        assert (status.code, "ending" in status.out) == (1, True)
+        assert json.loads(project.process("status", "--json", str(folder / "media")).out)[0]["ending"] is True
+        assert str(folder / "media") not in project.process("storages").out
+        assert str(folder / "archive") in project.process("storages").out
+        assert "media is mounted at all/media (process " in project.process("mount", "--all", "all").out
+        assert mounted(folder)["media"].pid != ending.pid
+        file.write("to the old one")
+    assert ending.wait_for_end(20)
+    assert (folder / "media/file").read_text() == "to the old one"
+    assert project.process("status", str(folder / "media")).code == 0, "it has a record still"
+
+
 def test_an_alias_that_is_no_name_of_a_folder(project: Project, folder: Path) -> None:
     (project.path / "vfs.toml").write_text(
         '[STORAGES."a/b"]\nBACKEND = "storage.InMemoryStorage"\n[STORAGES.c]\nBACKEND = "storage.InMemoryStorage"\n'
@@ -136,3 +158,15 @@ def test_nothing_is_configured(project: Project) -> None:
     result = project.process("mount", "--all", "all")
     assert (result.code, result.out) == (1, "")
     assert "no storage is configured" in result.err
+
+
+def test_one_that_hangs_does_not_keep_the_others(project: Project, folder: Path) -> None:
+    project.process("mount", "--all", "all")
+    hung = mounted(folder)["bucket"]
+    os.kill(hung.pid, signal.SIGSTOP)
+    try:
+        result = project.process("unmount", "--all", "--lazy", "all", timeout=20)
+    finally:
+        os.kill(hung.pid, signal.SIGCONT)
+    assert (result.code, len(result.out.splitlines())) == (0, 3)
+    assert hung.wait_for_end(20)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import os
 import shutil
 import signal
@@ -150,6 +151,20 @@ def test_the_daemon_keeps_nothing_of_who_started_it(serve: Serve, tmp_path: Path
         server.unmount()
     finally:
         os.close(lock)
+
+
+@pytest.mark.parametrize(("option", "refused"), [("noexec", True), ("user", True), ("exec", False)])
+def test_programs_run_there_unless_the_options_forbid_it(serve: Serve, option: str, refused: bool) -> None:
+    server = serve("files", option)
+    program = server.mountpoint / "program"
+    program.write_text("#!/bin/sh\nexit 7\n")
+    program.chmod(0o755)
+    if refused:
+        with failing(errno.EACCES):
+            subprocess.run([program], check=False)
+    else:
+        assert subprocess.run([program], check=False).returncode == 7
+    server.unmount()
 
 
 def test_connections_are_made_by_the_daemon(serve: Serve) -> None:
@@ -373,6 +388,23 @@ def test_a_killed_daemon_leaves_a_stale_mount_that_unmount_clears(serve: Serve) 
     assert is_stale(server.mountpoint)
     server.unmount()
     assert os.listdir(server.mountpoint) == []
+
+
+def test_a_daemon_that_hangs_does_not_keep_the_commands_that_help(serve: Serve) -> None:
+    server = serve("files")
+    assert server.daemon is not None
+    os.kill(server.daemon.pid, signal.SIGSTOP)
+    try:
+        done = server.run("mount", "files", str(server.mountpoint), check=False, timeout=20)
+        assert (done.returncode, "files is mounted at" in done.stderr) == (1, True)
+        assert "vfs unmount" in done.stderr
+        server.run("unmount", "--lazy", str(server.mountpoint), timeout=20)
+        assert mounted_at(server.mountpoint) is None
+        assert os.listdir(server.mountpoint) == []
+    finally:
+        os.kill(server.daemon.pid, signal.SIGCONT)
+    assert server.daemon.wait_for_end(20)
+    server.assert_gone()
 
 
 def test_a_busy_mount_names_who_uses_it(serve: Serve) -> None:

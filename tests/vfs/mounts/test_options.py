@@ -27,7 +27,12 @@ from vfs.mounts.options import MountOptions, OptionError, describe, parse_option
         ("size=1G,", MountOptions(size=1 << 30)),
         ("log_format=json", MountOptions(log_format="json")),
         ("on_change=reports.changes.told", MountOptions(on_change="reports.changes.told")),
-        ("defaults,noauto,user,_netdev,nofail,nosuid,nodev,noexec,noatime,x-systemd.automount", MountOptions()),
+        ("defaults,noauto,_netdev,nofail,nosuid,nodev,noatime,x-systemd.automount", MountOptions()),
+        ("rw,sync,dirsync,lazytime,strictatime,nodiratime,mand,iversion,silent,owner,group,X-a.b", MountOptions()),
+        ("noexec", MountOptions(noexec=True)),
+        ("rw,noexec,nosuid,nodev,user", MountOptions(noexec=True)),
+        ("users", MountOptions(noexec=True)),
+        ("rw,nosuid,nodev,user,exec", MountOptions()),
     ],
 )
 def test_a_list_of_options(text: str, options: MountOptions) -> None:

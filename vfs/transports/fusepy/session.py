@@ -148,7 +148,7 @@ class FusepyTransport(Transport):
         ]
         if os.uname().sysname == "Darwin":  # macFUSE has neither
             words = [word for word in words if word not in {"big_writes", "atomic_o_trunc"}]
-        words += ["ro"] * options.ro + ["allow_other"] * options.allow_other
+        words += ["ro"] * options.ro + ["allow_other"] * options.allow_other + ["noexec"] * options.noexec
         return words
 
     def _table(self) -> fuse.fuse_operations:

@@ -21,7 +21,7 @@ from vfs.mounts.mountpoint import MOUNT_TYPE, MountError, mount_table
 from vfs.transports.kernel import protocol
 
 DEVICE = "/dev/fuse"
-MS_RDONLY, MS_NOSUID, MS_NODEV = 1, 2, 4
+MS_RDONLY, MS_NOSUID, MS_NODEV, MS_NOEXEC = 1, 2, 4, 8
 """Flags of mount(2)."""
 READ_AHEAD_KIB = 1024
 """How far the kernel reads ahead where it is allowed to say so; its own default keeps requests at 128 KiB."""
@@ -30,15 +30,15 @@ _STACKED = frozenset({"overlay", "ecryptfs"})
 """Filesystems that lie on another one, which the kernel counts."""
 
 
-def mount(mountpoint: Path, source: str, *, read_only: bool, allow_other: bool) -> int:
+def mount(mountpoint: Path, source: str, *, read_only: bool, allow_other: bool, no_exec: bool = False) -> int:
     """Mount at `mountpoint` and return the descriptor of the device; MountError."""
     opened = _mount_by_itself if os.geteuid() == 0 else _mount_by_fusermount
-    device = opened(mountpoint, source, read_only, allow_other)
+    device = opened(mountpoint, source, read_only, allow_other, no_exec)
     os.set_blocking(device, False)
     return device
 
 
-def _mount_by_itself(mountpoint: Path, source: str, read_only: bool, allow_other: bool) -> int:
+def _mount_by_itself(mountpoint: Path, source: str, read_only: bool, allow_other: bool, no_exec: bool) -> int:
     device = os.open(DEVICE, os.O_RDWR | os.O_CLOEXEC)
     options = [
         f"fd={device}",
@@ -52,7 +52,7 @@ def _mount_by_itself(mountpoint: Path, source: str, read_only: bool, allow_other
         source.encode(),
         os.fsencode(mountpoint),
         MOUNT_TYPE.encode(),
-        ctypes.c_ulong(MS_NOSUID | MS_NODEV | MS_RDONLY * read_only),
+        ctypes.c_ulong(MS_NOSUID | MS_NODEV | MS_RDONLY * read_only | MS_NOEXEC * no_exec),
         ",".join(options).encode(),
     )
     if result == 0:
@@ -67,7 +67,7 @@ def _mount_by_itself(mountpoint: Path, source: str, read_only: bool, allow_other
     raise MountError(f"the kernel refused to mount at {str(mountpoint)!r}: {os.strerror(code)}{hint}")
 
 
-def _mount_by_fusermount(mountpoint: Path, source: str, read_only: bool, allow_other: bool) -> int:
+def _mount_by_fusermount(mountpoint: Path, source: str, read_only: bool, allow_other: bool, no_exec: bool) -> int:
     program = shutil.which("fusermount3") or shutil.which("fusermount")
     if program is None:
         raise MountError(
@@ -80,6 +80,7 @@ def _mount_by_fusermount(mountpoint: Path, source: str, read_only: bool, allow_o
         f"subtype={MOUNT_TYPE.partition('.')[2]}",
         "default_permissions",
         *["allow_other"] * allow_other,
+        *["noexec"] * no_exec,
     ]
     ours, theirs = socket.socketpair()
     with ours, theirs:

@@ -136,7 +136,11 @@ class KernelTransport(Transport):
     def mount(self) -> None:
         """See `Transport.mount`."""
         self._channel.descriptor = device.mount(
-            self.mountpoint, self.source, read_only=self.options.ro, allow_other=self.options.allow_other
+            self.mountpoint,
+            self.source,
+            read_only=self.options.ro,
+            allow_other=self.options.allow_other,
+            no_exec=self.options.noexec,
         )
 
     def serve(self) -> None:
