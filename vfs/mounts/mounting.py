@@ -307,11 +307,11 @@ def _listener(path: str) -> Callable[[str, Change], None]:
 
 
 def _prepare(spools: StorageSpools) -> None:
-    """See to it that the first writer finds a spool; ImproperlyConfigured."""
+    """See to it that the first writer finds a spool; MisconfiguredError."""
     try:
         spools.prepare()
     except OSError as error:
-        raise ImproperlyConfigured(
+        raise MisconfiguredError(
             f"the spool folder {error.filename!r} cannot be used: {error.strerror}; "
             "choose another with the option spool=DIRECTORY, or mount with ro"
         ) from error
