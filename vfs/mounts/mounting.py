@@ -27,7 +27,6 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from storage.backends import import_string
-from storage.exceptions import ImproperlyConfigured
 from vfs.cache import BlockCache, DiskCache
 from vfs.filesystem import FileSystem
 from vfs.guard import GuardedStorage, guarded, is_outage
