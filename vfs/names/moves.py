@@ -6,6 +6,7 @@ both places for as long as copies are made, and then on the one where something 
 
 from __future__ import annotations
 
+import errno
 import logging
 import threading
 from collections.abc import Callable, Iterator
@@ -106,7 +107,10 @@ class Moves:
         if move is None:
             path.unlink()
             return
-        self._running[move] = None
+        with self._lock:
+            if move in self._running:
+                raise BlockingIOError(errno.EBUSY, "it goes on already")
+            self._running[move] = None
         logger.info("the rename of %r to %r, %d files, goes on", move.src, move.dst, move.count)
         try:
             self._go_on(move)
@@ -130,6 +134,17 @@ class Moves:
                 logger.warning("the rename that %s is of does not go on: %s", path, error)
 
         self._background.schedule(path, pause, resume)
+
+    def go_on(self, seconds: float | None) -> None:
+        """Go on at once with those of which something is left, for up to `seconds`; what cannot be done stays left."""
+
+        def resume(path: Path) -> None:
+            try:
+                self.resume(path)
+            except (OSError, NewerFormatError) as error:
+                logger.warning("the rename that %s is of is left to the next mount: %s", path, error)
+
+        self._background.for_each(resume, list(self._unfinished), seconds)
 
     def report(self) -> list[dict[str, Any]]:
         """For `vfs status`, of each: from, to, phase, and how many files of how many it is done with."""

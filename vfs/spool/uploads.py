@@ -127,8 +127,10 @@ class Uploads:
     def drain(self, seconds: float | None = None) -> list[str]:
         """Store all that is pending, for up to `seconds`; returns the names of what could not be.
 
-        What somebody is writing, and has not closed, may be half of anything, and is not to replace what is whole.
+        What somebody is writing, and has not closed, may be half of anything, and is not to replace what is whole. Then
+        go on with renames of which something is left to do.
         """
+        until = None if seconds is None else time.monotonic() + seconds
         files = [file for file in self.unsaved() if not file.is_unfinished]
         stored = set()
 
@@ -143,6 +145,7 @@ class Uploads:
             with suppress(NamelessError):  # unlinked meanwhile
                 if file not in stored and file.dirty:
                     failed.append(self._tree.path(file.node))
+        self.moves.go_on(None if until is None else max(0.0, until - time.monotonic()))
         self.events.add("drain", "incomplete" if failed else "complete")
         return failed
 

@@ -246,6 +246,20 @@ class TestWhatIsDeletedLater:
         resume(verbs, left)
         assert (below(storage, "old"), left.exists(), verbs.listdir("")) == ({}, False, ["new"])
 
+    def test_it_goes_at_the_end_of_the_mount_at_the_latest(
+        self, storage: VersionedStorage, verbs: Verbs, left: Path
+    ) -> None:
+        assert verbs.filesystem.drain() == []
+        assert (below(storage, "old"), left.exists()) == ({}, False)
+
+    def test_what_cannot_be_deleted_then_is_left_to_the_next_mount(
+        self, storage: VersionedStorage, verbs: Verbs, left: Path, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        with monkeypatch.context() as patch:
+            patch.setattr(storage, "unlink", lambda name: (_ for _ in ()).throw(ConnectionError("reset")))
+            assert verbs.filesystem.drain() == []
+        assert (below(storage, "old"), left.exists()) == (FILES, True)
+
     @pytest.mark.parametrize("killed", [False, True], ids=["by this process", "by the next one"])
     def test_what_was_done_since_is_not_undone(
         self, storage: VersionedStorage, verbs: Verbs, spools: StorageSpools, left: Path, killed: bool
