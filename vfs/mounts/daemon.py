@@ -219,8 +219,8 @@ def _serve(
     resources.share_memory()
     _keep_interrupts()
     mount.start()
-    resources.collect_seldom()
     try:
+        resources.collect_seldom()
         return _serve_mounted(mount, said, log, ready, manager or ServiceManager())
     except BaseException:
         mount.abort()
