@@ -7,14 +7,18 @@ import errno
 import os
 import shutil
 import subprocess
+import sys
 import time
 from collections.abc import Callable, Iterable, Iterator
+from contextlib import suppress
 from pathlib import Path
 from typing import TYPE_CHECKING, NamedTuple
 
 from storage.exceptions import ImproperlyConfigured
 
 if TYPE_CHECKING:
+    import psutil
+
     from vfs.mounts.records import Record
 
 MOUNT_TYPE = "fuse.vfs"
@@ -276,10 +280,24 @@ def _users(path: Path) -> Iterator[tuple[int, str]]:
 
     for process in psutil.process_iter():
         try:
-            if below(process.cwd()) or below(process.exe()) or any(below(file.path) for file in process.open_files()):
+            if any(map(below, _paths_of(process))):
                 yield process.pid, process.name()
-        except psutil.Error:
+        except (psutil.Error, OSError):
             continue  # it ended, or is not ours to look at
+
+
+def _paths_of(process: psutil.Process) -> Iterator[str]:
+    """Where a process is, what it runs, and what it has open.
+
+    On Linux these are only read as names: psutil looks at what is open, and would hang with a mount that does.
+    """
+    if sys.platform != "linux":
+        yield from (process.cwd(), process.exe(), *(file.path for file in process.open_files()))
+        return
+    folder = f"/proc/{process.pid}"
+    for link in ("cwd", "exe", *(f"fd/{number}" for number in os.listdir(f"{folder}/fd"))):
+        with suppress(FileNotFoundError):  # it was closed this very moment
+            yield os.readlink(f"{folder}/{link}")
 
 
 def abort_connection(mountpoint: Path, device: int) -> None:

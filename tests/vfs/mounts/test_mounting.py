@@ -418,6 +418,22 @@ def test_a_busy_mount_names_who_uses_it(serve: Serve) -> None:
     server.unmount()
 
 
+def test_who_uses_a_busy_mount_is_found_though_another_mount_hangs(serve: Serve) -> None:
+    hanging, server = serve("objects", "attr_timeout=0,entry_timeout=0"), serve("memory")
+    (hanging.mountpoint / "file").write_text("x")
+    assert hanging.daemon is not None
+    with opened(hanging.mountpoint / "file", os.O_RDONLY) as file:
+        holder = subprocess.Popen(["sleep", "infinity"], stdin=file)
+    with holder, used(server) as process:
+        os.kill(hanging.daemon.pid, signal.SIGSTOP)
+        try:
+            done = server.run("unmount", "--wait", "0.2", str(server.mountpoint), check=False)
+        finally:
+            os.kill(hanging.daemon.pid, signal.SIGCONT)
+            holder.kill()
+    assert f"cat ({process.pid})" in done.stderr
+
+
 def test_who_waits_for_a_busy_mount_sees_who_uses_it(serve: Serve) -> None:
     server = serve("memory")
     command = [sys.executable, "-m", "vfs", "unmount", "--wait", "30", str(server.mountpoint)]
