@@ -56,6 +56,17 @@ def create(backend: str, options: Mapping[str, Any]) -> Any:
         raise InvalidStorageError(f"Could not create backend {backend!r}: {error}") from error
 
 
+def path_of(storage: Any) -> str:
+    """The dotted path of a storage's class, or of the backend's that it wraps; of ours that which is configured."""
+    import storage as package
+
+    kind = type(getattr(storage, "wrapped", storage))
+    for cls in kind.__mro__ if kind.__module__.startswith("storage.") else ():
+        if getattr(package, cls.__name__, None) is cls:
+            return f"storage.{cls.__name__}"
+    return f"{kind.__module__}.{kind.__qualname__}"
+
+
 def import_backend(backend: str) -> Any:
     """The class that BACKEND means; InvalidStorageError with the package to install, where that is known.
 

@@ -69,7 +69,8 @@ def test_a_django_project(newcomer: Newcomer) -> None:
     (newcomer.folder / "files" / "avatars" / "me.png").write_bytes(b"picture")
     with (newcomer.folder / "mysite" / "settings.py").open("a") as settings:
         settings.write('MEDIA_ROOT = BASE_DIR / "files"\n')
-    printed = newcomer.sh(session("DJANGO_SETTINGS_MODULE"))
+    newcomer.environment["PYTHONPATH"] = str(ROOT)  # but for the reader's folder
+    printed = newcomer.sh(session("DJANGO_SETTINGS_MODULE").replace("PYTHONPATH=.", f"PYTHONPATH=.:{ROOT}"))
     assert "default" in printed
     assert "me.png" in printed
     assert (newcomer.folder / "media" / "avatars" / "me.png").read_bytes() == b"picture"

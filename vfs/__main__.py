@@ -26,6 +26,8 @@ def program() -> NoReturn:
     code = main()
     with suppress(Exception):  # the exit code is that of what was told before
         output.flush()
+    if code == _INTERRUPTED:  # nobody waits for the threads that a library has at work
+        atexit._run_exitfuncs()
     sys.exit(code)
 
 

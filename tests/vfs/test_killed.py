@@ -156,7 +156,9 @@ def test_recover_says_what_has_become_of_each(serve: Serve) -> None:
     with failing(errno.ENOTCONN, errno.ECONNABORTED):
         os.close(file)
     (server.folder / "versioned" / "conflict").write_bytes(b"theirs")
-    lines = server.run("recover").stdout.splitlines()
+    recovered = server.run("recover")
+    assert "not stored" not in recovered.stderr
+    lines = recovered.stdout.splitlines()
     assert lines[0] == "stored      versioned:stored"
     assert lines[1].startswith(
         "conflict    versioned:conflict: somebody else has changed it; kept as conflict.conflict-"

@@ -58,7 +58,7 @@ def _all_aliases() -> list[str]:
 
 def _reason(error: Exception) -> Exception:
     if isinstance(error, NotImplementedError):
-        return CommandError(f"the storage does not know how full it is ({error})")
+        return CommandError("the storage does not know how full it is")
     return error
 
 

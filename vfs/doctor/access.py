@@ -32,13 +32,13 @@ def definition_of(alias: str) -> tuple[str, Any]:
 def made(alias: str, words: Words) -> tuple[Storage | None, Check]:
     """The storage of an alias; None where it cannot be made."""
     from storage import adapt, storages
+    from storage.backends import path_of
 
     try:
         storage = adapt(storages[alias])
     except Exception as error:  # noqa: BLE001 - a backend may raise anything
         return None, failure("storage", words.of(error), "mend its definition; `vfs storages` says where it is")
-    kind = type(storage)
-    return storage, ok("storage", f"it is made, as {kind.__module__}.{kind.__qualname__}")
+    return storage, ok("storage", f"it is made, as {path_of(storage)}")
 
 
 def answers(storage: Storage, words: Words) -> Check:

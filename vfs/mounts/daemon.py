@@ -25,6 +25,7 @@ from functools import partial
 from pathlib import Path
 from typing import Any
 
+from storage.backends import path_of
 from storage.exceptions import ImproperlyConfigured
 from storage.remote.secrets import secrets_of
 from vfs.guard import is_outage
@@ -267,7 +268,7 @@ def _record(mount: Mount, alias: str, log: str) -> Record:
         pid=os.getpid(),
         process_started=psutil.Process().create_time(),
         alias=alias,
-        backend=_backend(mount),
+        backend=path_of(mount.storage),
         mountpoint=str(mount.mountpoint),
         transport=mount.transport.name,
         options=describe(mount.options),
@@ -329,11 +330,6 @@ def _end(mount: Mount) -> float:
 def _what_is_left(mount: Mount) -> str:
     sizes = [line["bytes"] for line in mount.filesystem.contents.uploads.report()]
     return f"Storing what is pending: {len(sizes)} files, {sum(sizes)} bytes" if sizes else "Unmounting"
-
-
-def _backend(mount: Mount) -> str:
-    storage = getattr(mount.storage, "wrapped", mount.storage)
-    return f"{type(storage).__module__}.{type(storage).__qualname__}"
 
 
 def commands(mount: Mount) -> dict[str, Answer]:

@@ -27,6 +27,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from storage.backends import import_string
+from storage.exceptions import ImproperlyConfigured, SuspiciousFileOperation
 from vfs.cache import BlockCache, DiskCache
 from vfs.filesystem import FileSystem
 from vfs.guard import GuardedStorage, guarded, is_outage
@@ -92,6 +93,7 @@ class Mount:
         self.storage, self.source = resolve(storage_or_alias)
         self.mountpoint = absolute(mountpoint)
         prepare(self.mountpoint)
+        _refuse_own_folder(self.storage, self.mountpoint)
         transport_class = load(transport)
         listener = _listener(self.options.on_change) if self.options.on_change else None
         self._spools = StorageSpools.of(storage_or_alias, Path(self.options.spool) if self.options.spool else None)
@@ -262,6 +264,20 @@ class Mount:
 
     def __exit__(self, *_: object) -> None:
         self.unmount()
+
+
+def _refuse_own_folder(storage: Storage, mountpoint: Path) -> None:
+    """MisconfiguredError for a mount within the files that it shows: whoever serves it would wait for himself."""
+    try:
+        folder = Path(os.path.realpath(storage.path("")))
+        found, identity = os.stat(folder), storage.stat("").identity
+    except (NotImplementedError, ImproperlyConfigured, ValueError, SuspiciousFileOperation, OSError):
+        return  # its files are elsewhere, or cannot be had, which is told of later
+    if identity in (None, (found.st_dev, found.st_ino)) and folder in (mountpoint, *mountpoint.parents):
+        raise MisconfiguredError(
+            f"{str(mountpoint)!r} is within the storage's own folder {str(folder)!r}, which the mount would show, and "
+            "itself in it; mount elsewhere, or give the storage another location"
+        )
 
 
 def _filesystem(storage: Storage, options: MountOptions, shared: bool, spools: StorageSpools) -> FileSystem:

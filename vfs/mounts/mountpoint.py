@@ -213,6 +213,7 @@ def unmount(
                 break  # it is out of the tree, and served to those who have files open
             if error.errno != errno.EBUSY:
                 raise MountError(f"cannot unmount {str(path)!r}: {error.strerror}") from error
+            _require_nothing_below(path)
             waited = time.monotonic() - began
             if waited > wait:
                 raise MountError(f"{_busy(path)}. Close what is open there, or unmount with --lazy") from error
@@ -263,6 +264,14 @@ def _nothing_at(path: Path) -> str:
     if not ours:
         return f"nothing is mounted at {str(path)!r}"
     return f"nothing is mounted at {str(path)!r} in this namespace; mounted are {', '.join(map(repr, ours))}"
+
+
+def _require_nothing_below(path: Path) -> None:
+    """MountError where other filesystems are mounted below `path`."""
+    below = [entry.path for entry in mount_table() if entry.path.startswith(f"{path}/")]
+    if below:
+        shown = ", ".join(map(repr, below[:3])) + ", ..." * (len(below) > 3)
+        raise MountError(f"{str(path)!r} is busy: something is mounted at {shown}; unmount that first")
 
 
 def _busy(path: Path) -> str:

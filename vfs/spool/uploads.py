@@ -192,6 +192,8 @@ class Uploads:
         try:
             store(file)
         except OSError as error:
+            if not file.dirty:  # a conflict, which was told: it is stored beside
+                return True
             if not self._retries:  # else it is told when it is to be tried again
                 logger.warning("not stored, and pending: %s: %s", self.shown(file), describe(error))
             return False

@@ -5,12 +5,13 @@ from __future__ import annotations
 import os
 import sys
 import threading
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor
 from datetime import datetime
 from pathlib import Path
 from typing import Any, ClassVar
 
-from storage import Entry, File, FileSystemStorage
+from storage import Entry, File, FileSystemStorage, Storage
 
 
 class Bucket:
@@ -57,6 +58,18 @@ class Bucket:
 
     def url(self, name: str) -> str:
         return f"https://bucket.example/{name}"
+
+
+class Hanging(FileSystemStorage):
+    """A folder whose listing never comes: a thread that is not to be interrupted waits for it."""
+
+    def listdir(self, path: str) -> tuple[list[str], list[str]]:
+        Path(self.location, "asked").touch()
+        answer: tuple[list[str], list[str]] = ThreadPoolExecutor(1).submit(threading.Event().wait).result()
+        return answer
+
+    def scandir(self, path: str = "") -> Iterator[Entry]:
+        return Storage.scandir(self, path)
 
 
 class Folding(FileSystemStorage):

@@ -14,6 +14,7 @@ import pytest
 from commands import ROOT, Project, Vfs
 
 from vfs.cli import errors
+from vfs.testing.place import soon
 
 COMMANDS = [
     *("mount", "unmount", "status", "top", "trace", "log"),
@@ -273,3 +274,13 @@ def test_a_second_ctrl_c_ends_it_at_once(project: Project) -> None:
         process.send_signal(signal.SIGINT)
         process.communicate(timeout=60)
     assert process.returncode == 130
+
+
+def test_ctrl_c_does_not_wait_for_the_threads_of_a_backend(project: Project) -> None:
+    with (project.path / "vfs.toml").open("a") as file:
+        file.write('[STORAGES.hanging]\nBACKEND = "cli_backends.Hanging"\nOPTIONS = {location = "archive"}\n')
+    with project.start("ls", "hanging:") as process:
+        assert soon((project.archive / "asked").exists)
+        process.send_signal(signal.SIGINT)
+        _, err = process.communicate(timeout=20)
+    assert (process.returncode, err.strip()) == (130, "vfs: interrupted")

@@ -76,6 +76,29 @@ def test_a_mountpoint_that_cannot_be_one(
     server.end()
 
 
+def test_a_mountpoint_among_the_files_that_it_would_show(tmp_path: Path) -> None:
+    server = Server("files", tmp_path / "own")
+    inside = server.folder / "files" / "sub" / "mnt"
+    inside.mkdir(parents=True)
+    (server.folder / "link").symlink_to(inside)
+    for mountpoint in (inside, server.folder / "link"):
+        done = server.run("mount", "files", str(mountpoint), check=False)
+        assert done.returncode == 1
+        assert f"is within the storage's own folder '{server.folder}/files'" in done.stderr
+    assert list(inside.iterdir()) == []
+    server.end()
+
+
+def test_a_mount_below_another_is_named_at_once(serve: Serve) -> None:
+    server = serve("memory")
+    (server.mountpoint / "sub").mkdir()
+    server.run("mount", "memory", str(server.mountpoint / "sub"))
+    done = server.run("unmount", str(server.mountpoint), check=False, timeout=8)
+    assert f"something is mounted at '{server.mountpoint}/sub'; unmount that first" in done.stderr
+    server.run("unmount", str(server.mountpoint / "sub"))
+    server.unmount()
+
+
 def test_a_mountpoint_that_is_mounted_already(serve: Serve) -> None:
     server = serve("memory")
     done = server.run("mount", "memory", str(server.mountpoint), check=False)
