@@ -119,10 +119,13 @@ def dead_mounts(living: Iterable[Record]) -> list[MountedAt]:
 
 def is_dead(mountpoint: Path) -> bool:
     """Whether a mount lies there that has no daemon any more; never waits for one of the user's own that hangs."""
+    from vfs.mounts.control import is_listening
     from vfs.mounts.records import find
 
     lying = mounted_at(mountpoint)
-    if lying is not None and lying.kind == MOUNT_TYPE and find(mountpoint) is not None:
+    record = find(mountpoint) if lying is not None and lying.kind == MOUNT_TYPE else None
+    # The first process of a container may be taken for that of the one before: so the daemon has to have its socket.
+    if record is not None and is_listening(record.socket):
         return False
     return is_stale(mountpoint)
 

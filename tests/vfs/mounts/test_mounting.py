@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import errno
 import os
 import shutil
@@ -13,6 +14,7 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
+import psutil
 import pytest
 from places import Server, above_transports
 
@@ -89,6 +91,7 @@ def test_a_mountpoint_among_the_files_that_it_would_show(tmp_path: Path) -> None
     server.end()
 
 
+@pytest.mark.skipif(not IS_ROOT, reason="only root mounts in a mount of another's")
 def test_a_mount_below_another_is_named_at_once(serve: Serve) -> None:
     server = serve("memory")
     (server.mountpoint / "sub").mkdir()
@@ -428,6 +431,18 @@ def test_a_daemon_that_hangs_does_not_keep_the_commands_that_help(serve: Serve) 
         os.kill(server.daemon.pid, signal.SIGCONT)
     assert server.daemon.wait_for_end(20)
     server.assert_gone()
+
+
+def test_a_stale_mount_whose_record_is_taken_for_another_process_is_mounted_over(serve: Serve) -> None:
+    """As in a container that is started again within a second or two: its first process has the number 1 as well."""
+    server = serve("memory")
+    kill(server)
+    assert server.daemon is not None
+    process = psutil.Process()
+    dataclasses.replace(server.daemon, pid=process.pid, process_started=process.create_time()).write()
+    server.mount()
+    assert os.listdir(server.mountpoint) == []
+    server.unmount()
 
 
 def test_a_busy_mount_names_who_uses_it(serve: Serve) -> None:
