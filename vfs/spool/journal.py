@@ -60,6 +60,8 @@ from storage.entry import Entry
 
 SUFFIX = ".json"
 """What is added to the name of a content for its note."""
+_LATER = ("copies", "unlinking")
+"""What only those notes have that need it: an older vfs reads the others."""
 FORMAT = 1
 """Of the notes that are written, and the highest of those that are read; what does not say has this one."""
 
@@ -128,7 +130,8 @@ class Note:
     def write(self, path: Path | str, *, sync: bool) -> None:
         """Put it on disk in one step, with `sync` to stay; OSError when there is no room."""
         temporary = f"{os.fspath(path).removesuffix(SUFFIX)}.new"
-        fields = {**{key: getattr(self, key) for key in self.__slots__}, "state": self.state.value}
+        fields = {key: getattr(self, key) for key in self.__slots__ if key not in _LATER or getattr(self, key)}
+        fields["state"] = self.state.value
         words = json.dumps({"format": FORMAT, **fields}).encode()
         fd = os.open(temporary, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600)
         try:

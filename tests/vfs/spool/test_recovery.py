@@ -790,6 +790,10 @@ class TestAnotherVersion:
         with machine.storage.open("f") as file:
             assert file.read() == NEW
 
+    def test_an_older_one_can_read_what_is_left(self, machine: Machine, note: Path) -> None:
+        known = {"format", "name", "state", "base", "since", "mtime_ns", "attributes", "missing", "replaces"}
+        assert json.loads(note.read_text()).keys() == known
+
     @pytest.mark.parametrize("changes", [{}, {"state": "sealed"}, {"colour": "red"}, {"name": ["f"]}], ids=str)
     def test_what_a_newer_one_has_left_waits_for_it(
         self, machine: Machine, note: Path, changes: dict[str, object], caplog: pytest.LogCaptureFixture

@@ -86,6 +86,15 @@ def pending(verbs: Verbs) -> list[tuple[str, str]]:
     return [(line["name"], line["error"]) for line in verbs.filesystem.contents.uploads.report()]
 
 
+def leave_unsaved(mounts: Mounts, verbs: Verbs, *names: str) -> None:
+    """Close files that cannot be stored just then."""
+    mounts.fail("EIO")
+    for name in names:
+        with pytest.raises(OSError):
+            verbs.put(name, NEW)
+    mounts.mend()
+
+
 def lose_answers(patch: pytest.MonkeyPatch, mounts: Mounts) -> None:
     """Let each upload arrive, and seem to fail."""
     real = mounts.storage.replace
@@ -412,11 +421,7 @@ class TestWhatFailed:
         self, mounts: Mounts, monkeypatch: pytest.MonkeyPatch
     ) -> None:
         verbs = mounts()
-        mounts.fail("EIO")
-        for name in ("f", "g"):
-            with pytest.raises(OSError):
-                verbs.put(name, NEW)
-        mounts.mend()
+        leave_unsaved(mounts, verbs, "f", "g")
         with monkeypatch.context() as patch:
             patch.setattr(Note, "write", no_room)
             verbs.rename("f", "g")
@@ -442,11 +447,7 @@ class TestWhatFailed:
         self, mounts: Mounts, monkeypatch: pytest.MonkeyPatch
     ) -> None:
         verbs = mounts()
-        mounts.fail("EIO")
-        for name in ("f", "g"):
-            with pytest.raises(OSError):
-                verbs.put(name, NEW)
-        mounts.mend()
+        leave_unsaved(mounts, verbs, "f", "g")
         gate = Gate.at(monkeypatch, mounts.storage, "replace")
         began = time.monotonic()
         assert verbs.filesystem.drain(0.2) in (["f"], ["g"])
