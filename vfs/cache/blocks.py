@@ -186,6 +186,13 @@ class CachedFile(File):
             steps = range(offset, end, STEP)
             return b"".join(self._content.read(at, min(at + STEP, end), self._fetch, self._open_at) for at in steps)
 
+    def at_hand(self, size: int, offset: int) -> bytes | memoryview | None:
+        """What `pread()` would return, where that needs to wait for nothing; else None."""
+        end = min(offset + size, self._content.size)
+        if self._is_closed or offset >= end or size > STEP:
+            return None
+        return self._content.at_hand(offset, end, self._fetch, self._open_at)
+
     def steps(self, start: int, end: int) -> Iterator[bytes]:
         """The bytes from `start` to `end` in order, of which as many as may be are fetched at once."""
         for at in range(start, min(end, self._content.size), STEP):

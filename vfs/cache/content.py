@@ -73,9 +73,7 @@ class Content:
             mine = self._claim(start, end)
             missing = sum(max(0, min(piece.end, end) - max(piece.start, start)) for piece in mine)
             self._memory.hits.count(end - start, missing)
-            ahead, block = self._claim_ahead(start, end, until)
-            if ahead and block == PART and self._feeds.want(self.key, ahead, open_at, partial(self._brought, fetch)):
-                ahead = []
+            ahead = self._want_ahead(start, end, until, fetch, open_at)
             pieces = self.pieces.within(start, end)
         self._have_fetched(ahead, fetch)
         while True:
@@ -88,6 +86,20 @@ class Content:
             with self._memory.lock:  # something did not come, or went at once
                 mine = self._claim(start, end)
                 pieces = self.pieces.within(start, end)
+
+    def at_hand(self, start: int, end: int, fetch: Fetch, open_at: Open) -> bytes | memoryview | None:
+        """What `read()` would return, where that is all in memory already; nothing is waited for."""
+        with self._memory.lock:
+            pieces = self.pieces.within(start, end)
+            if not _is_whole(pieces, start, end):
+                return None
+            for piece in pieces:
+                self._memory.touch(piece, end)
+            self._memory.hits.count(end - start, 0)
+            ahead = self._want_ahead(start, end, None, fetch, open_at)
+        self._have_fetched(ahead, fetch)
+        parts = _parts(pieces, start, end)
+        return parts[0] if len(parts) == 1 else b"".join(parts)
 
     def drop(self, piece: Piece) -> None:
         """The piece is not in memory any more. The caller holds the lock."""
@@ -118,6 +130,12 @@ class Content:
             gaps = self.pieces.gaps(start, end)
             if not gaps or self._memory.take(sum(last - first for first, last in gaps)):
                 return [self._begin(*part) for gap in gaps for part in self._parts(*gap)]
+
+    def _want_ahead(self, start: int, end: int, until: int | None, fetch: Fetch, open_at: Open) -> list[Piece]:
+        """Claim what is worth fetching ahead of a read; what of it is to be fetched, because no feed will bring it."""
+        ahead, block = self._claim_ahead(start, end, until)
+        is_fed = ahead and block == PART and self._feeds.want(self.key, ahead, open_at, partial(self._brought, fetch))
+        return [] if is_fed else ahead
 
     def _claim_ahead(self, start: int, end: int, until: int | None) -> tuple[list[Piece], int]:
         """New pieces for what is worth fetching ahead of a read, as far as there is room for it, and their size.
@@ -225,11 +243,29 @@ def _blocks(start: int, end: int, block: int) -> Iterator[Range]:
 
 def _joined(pieces: list[Piece], start: int, end: int) -> bytes | None:
     """The bytes of the range, when all of these pieces have come; None if they are not all of it, or one has not."""
-    parts, at = [], start
     for piece in pieces:
         piece.ready.wait()
+    if not _is_whole(pieces, start, end):
+        return None
+    data = pieces[0].data
+    if isinstance(data, bytes) and (pieces[0].start, pieces[0].end) == (start, end):
+        return data
+    return b"".join(_parts(pieces, start, end))
+
+
+def _is_whole(pieces: list[Piece], start: int, end: int) -> bool:
+    """Whether all bytes of the range are in these pieces, and have come."""
+    at = start
+    for piece in pieces:
         if piece.data is None or piece.start > at:
-            return None
-        parts.append(memoryview(piece.data)[at - piece.start : end - piece.start])
+            return False
         at = piece.end
-    return b"".join(parts) if at >= end else None
+    return at >= end
+
+
+def _parts(pieces: list[Piece], start: int, end: int) -> list[memoryview]:
+    """The bytes of the range, which are whole, as they lie there."""
+    found = [(piece, piece.data) for piece in pieces]
+    return [
+        memoryview(data)[max(start - piece.start, 0) : end - piece.start] for piece, data in found if data is not None
+    ]

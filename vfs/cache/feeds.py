@@ -126,9 +126,10 @@ class Feed:
             self._source = self._open_at(self._start)
             if self._source is None:
                 return None
+            asked = time.monotonic()  # and not before: it may have connected first
             first = self._source.read(min(_FIRST, size))
-            came = time.monotonic()
-            self._latency, began = came - began, came
+            began = time.monotonic()
+            self._latency = began - asked
         data = first + self._source.read(size - len(first))
         self._brought += size
         self._seconds += time.monotonic() - began

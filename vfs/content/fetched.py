@@ -18,7 +18,7 @@ from storage import extents
 from storage.entry import Entry
 from storage.exceptions import VersionMismatchError
 from storage.files import File
-from vfs.cache import steps
+from vfs.cache import CachedFile, steps
 from vfs.content.gaps import Gaps, Range
 from vfs.content.openfile import OpenFile
 from vfs.spool.spool import CHUNK, SpoolFile
@@ -88,6 +88,11 @@ class FetchedFile(OpenFile):
             except (VersionMismatchError, ValueError):  # it is gone from there, or was closed
                 if not self._has_left(source):
                     raise
+
+    def read_at_hand(self, size: int, offset: int) -> bytes | memoryview | None:
+        """See `OpenFile.read_at_hand`: what is in the cache."""
+        source = self._source
+        return source.at_hand(size, offset) if isinstance(source, CachedFile) and not self.dirty else None
 
     def size(self) -> int:
         """See `OpenFile.size`; what is not fetched has the size that the storage said."""

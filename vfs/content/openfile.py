@@ -47,6 +47,10 @@ class OpenFile(ABC):
     def read(self, size: int, offset: int) -> bytes:
         """Up to `size` bytes from `offset`, fewer only at the end of the file."""
 
+    def read_at_hand(self, size: int, offset: int) -> bytes | memoryview | None:
+        """What `read()` would return, where nothing is to be waited for; None where it may have to be."""
+        return None
+
     @abstractmethod
     def write(self, data: bytes | memoryview, offset: int | None) -> int:
         """Write all of `data` at `offset`, or at the true end for None."""

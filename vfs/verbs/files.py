@@ -66,6 +66,13 @@ class FileVerbs(Verbs):
         self.traffic.read += count
         return data
 
+    def read_at_hand(self, handle: Handle, size: int, offset: int) -> bytes | memoryview | None:
+        """What `read()` would return, where nothing is to be waited for; None where it may have to be."""
+        data = handle.file.read_at_hand(size, offset) if handle.readable else None
+        if data is not None:
+            self.traffic.read += len(data)
+        return data
+
     def write(self, handle: Handle, data: bytes | memoryview, offset: int, *, mapped: bool = False) -> int:
         """Write all of `data`, at the end of the file for a handle opened with O_APPEND.
 

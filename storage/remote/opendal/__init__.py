@@ -28,6 +28,7 @@ off often; `FsspecStorage` is the one for that.
     seen         attributes that need not be asked for again
     conditions   which conditions hold, by trying
     reading      ranges of one version, and files made of them
+    streams      answers that go on
     pieces       contents in pieces
     budget       memory for them
     uploads      stores, whole and in parts, under conditions

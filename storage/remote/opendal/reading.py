@@ -10,6 +10,7 @@ from storage.exceptions import VersionMismatchError
 from storage.remote.opendal.conditions import Conditions
 from storage.remote.opendal.connection import Connection
 from storage.remote.opendal.entries import is_etag, sum_of
+from storage.remote.opendal.streams import Stream, Streams
 
 
 class Ranges:
@@ -21,6 +22,7 @@ class Ranges:
         self._conditions = conditions
         self._look = look
         self._part = part
+        self._streams = Streams(connection)
 
     def read(self, name: str, entry: Entry, start: int, end: int) -> bytes:
         """The bytes from `start` to `end`, all inside the object as `entry` describes it.
@@ -42,7 +44,7 @@ class Ranges:
         """What is from `offset` on, as one answer; None where the service does not answer for one version only."""
         if not (is_etag(entry.version) and self._conditions.pins_hold(name)):
             return None
-        return Stream(self._connection, name, offset=offset, if_match=entry.version)
+        return self._streams.open(name, entry, offset)
 
     def _read(self, name: str, start: int, end: int, pin: dict[str, Any]) -> bytes:
         """The bytes, in parts at once where there are several.
@@ -74,27 +76,3 @@ class Ranges:
         now = self._look(name)
         if (now.version, now.size) != (entry.version, entry.size):
             raise VersionMismatchError(name)
-
-
-class Stream:
-    """The bytes of an object, as they come."""
-
-    def __init__(self, connection: Connection, name: str, **options: Any) -> None:
-        """Of what OpenDAL opens with the options."""
-        self._errors = connection.errors
-        self._name = name
-        with self._errors.translating(name):
-            self._file = connection.operator.open(name, "rb", **options)
-
-    def read(self, size: int) -> bytearray:
-        """So many bytes; fewer only at the end."""
-        data, filled = bytearray(size), 0
-        with memoryview(data) as view, self._errors.translating(self._name):
-            while filled < size and (count := self._file.readinto(view[filled:])):
-                filled += count
-        del data[filled:]
-        return data
-
-    def close(self) -> None:
-        """Hang up."""
-        self._file.close()

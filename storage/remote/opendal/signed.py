@@ -13,7 +13,7 @@ from storage.exceptions import VersionMismatchError, os_error
 if TYPE_CHECKING:
     from storage.remote.opendal.connection import Connection
 
-_GOOD_FOR = 900
+GOOD_FOR = 900
 """Seconds for which a signature holds, with room for clocks that differ."""
 _PASSES = frozenset({408, 429, 500, 502, 503, 504})
 """What a service answers that may do better the next time."""
@@ -42,7 +42,7 @@ class Signed:
         for pause in (*self._connection.pauses, None):
             try:
                 with self._connection.errors.translating(name):
-                    request = self._connection.signed(sign, path, _GOOD_FOR, **options)
+                    request = self._connection.signed(sign, path, GOOD_FOR, **options)
                 return self._answer(request, name)
             except (ConnectionError, TimeoutError):
                 if pause is None:
@@ -61,7 +61,7 @@ class Signed:
                 return {key.lower(): value for key, value in answer.headers.items()}
         except HTTPError as error:  # whose address is signed, and not to be shown
             error.close()
-            raise _of_status(error.code, name) from None
+            raise of_status(error.code, name) from None
         except TimeoutError as error:
             raise os_error(errno.ETIMEDOUT, name) from error
         except (URLError, ConnectionError) as error:
@@ -71,7 +71,7 @@ class Signed:
             raise ConnectionError(errno.EIO, f"The service cannot be reached: {reason}", name) from error
 
 
-def _of_status(status: int, name: str) -> OSError:
+def of_status(status: int, name: str) -> OSError:
     """What the status of an answer means."""
     match status:
         case HTTPStatus.NOT_FOUND:

@@ -53,6 +53,38 @@ def settle(cache: BlockCache) -> None:
     cache._pool.shutdown(wait=True)
 
 
+def test_what_is_at_hand_needs_no_waiting(bucket: Bucket, cache: BlockCache, opened: Opener) -> None:
+    content = random.Random(1).randbytes(MIB)
+    bucket.put("object", content)
+    file = opened("object")
+    assert file.at_hand(4 * KIB, 0) is None, "nothing is here"
+    file.pread(8 * KIB, 0)
+    file.pread(8 * KIB, 16 * KIB)
+    asked = len(bucket.requests)
+    for size, offset in ((8 * KIB, 0), (100, 50), (8 * KIB, 16 * KIB), (1, 24 * KIB - 1)):
+        found = file.at_hand(size, offset)
+        assert found is not None
+        assert bytes(found) == content[offset : offset + size]
+    assert file.at_hand(24 * KIB, 0) is None, "there is a gap"
+    assert file.at_hand(100, MIB) is None, "it is the end, which pread() tells"
+    assert len(bucket.requests) == asked
+    hits = cache.hits()["memory"]
+    assert (hits.hits, hits.hit_bytes) == (4, 16 * KIB + 101)
+    file.close()
+    assert file.at_hand(100, 50) is None
+
+
+def test_reads_at_hand_that_follow_each_other_have_more_fetched_ahead(bucket: Bucket, opened: Opener) -> None:
+    content = random.Random(1).randbytes(4 * MIB)
+    bucket.put("object", content)
+    file, at = opened("object"), 0
+    while at < len(content):
+        found = file.at_hand(128 * KIB, at)
+        assert (found or file.pread(128 * KIB, at)) == content[at : at + 128 * KIB]
+        at += 128 * KIB
+    assert len(bucket.requests) < 20
+
+
 class TestWhatIsFetched:
     def test_the_ends_of_a_huge_object_cost_a_page(self, bucket: Bucket, opened: Opener) -> None:
         pages = Pages(GIB + 5)

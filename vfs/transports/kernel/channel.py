@@ -39,7 +39,7 @@ class Channel:
                 logger.error("the device failed, and the mount ends: %s", error)
             return 0
 
-    def send(self, unique: int, code: int, body: bytes, name: str) -> bool:
+    def send(self, unique: int, code: int, body: bytes | memoryview, name: str) -> bool:
         """Reply to the request `unique`, which log messages call `name`; whether the kernel took it."""
         header = OUT_HEADER.pack(OUT_HEADER.size + len(body), -code, unique)
         try:

@@ -77,7 +77,7 @@ class OpenDirectory:
         return b"".join(pieces)
 
     @staticmethod
-    def offsets(body: bytes) -> Iterator[int]:
+    def offsets(body: bytes | memoryview) -> Iterator[int]:
         """Where the entries of what `entries()` made begin."""
         offset = 0
         while offset < len(body):

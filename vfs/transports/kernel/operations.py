@@ -25,7 +25,8 @@ from vfs.transports.kernel.request import Request, stale
 if TYPE_CHECKING:
     from vfs.filesystem import FileSystem
 
-Verb = Callable[[Request], bytes]
+Body = bytes | memoryview
+Verb = Callable[[Request], Body]
 """What answers the requests of one opcode: the body of the reply; it raises what becomes an errno."""
 
 _MODES = 0o7777
@@ -254,6 +255,14 @@ class Operations:
         number, offset, size, *_ = request.read(protocol.READ_IN)
         return self.filesystem.read(self.handles.file(number), size, offset)
 
+    def read_at_hand(self, request: Request) -> Body | None:
+        """The same where it waits for nothing; None where it may have to wait, or fails."""
+        if request.length < protocol.IN_HEADER.size + protocol.READ_IN.size:
+            return None
+        number, offset, size, *_ = request.read(protocol.READ_IN)
+        handle = self.handles.known(number)
+        return None if handle is None else self.filesystem.read_at_hand(handle, size, offset)
+
     def write(self, request: Request) -> bytes:
         """Bytes to an offset."""
         number, offset, size, flags, *_ = request.read(protocol.WRITE_IN)
@@ -371,7 +380,7 @@ class Operations:
 
     # -- replies that nobody took
 
-    def undo(self, opcode: int, body: bytes) -> None:
+    def undo(self, opcode: int, body: Body) -> None:
         """Give up what a reply handed out: the process that asked is gone."""
         if opcode in _ENTRIES:
             self._forget_entry(body, 0)
@@ -383,7 +392,7 @@ class Operations:
         elif opcode in _OPENS:
             self.handles.close(protocol.OPEN_OUT.unpack_from(body, len(body) - protocol.OPEN_OUT.size)[0])
 
-    def _forget_entry(self, body: bytes, offset: int) -> None:
+    def _forget_entry(self, body: Body, offset: int) -> None:
         nodeid, *_ = protocol.ENTRY_OUT.unpack_from(body, offset)
         if nodeid:
             self.forget(nodeid, 1)

@@ -2,7 +2,8 @@
 
 One thread reads requests. Those that cannot wait for anything it answers itself, and hands the rest to a pool, so that
 one slow request holds up no other: all requests of a storage that may wait for a network; else those that bring
-content to a disk, and large reads and writes there. An INTERRUPT is dealt with at once.
+content to a disk, and large reads and writes there. Not handed over are reads of what is in memory already, of which
+nothing has to be waited for. An INTERRUPT is dealt with at once.
 
 Waiting. In a virtual machine most of a small request's time is the wake-up of the sleeping reader, so after a reply
 the reader looks for the next request for a while before it sleeps (vfs.transports.kernel.waiting).
@@ -37,7 +38,7 @@ from vfs.transports.kernel.naming import Naming
 from vfs.transports.kernel.negotiation import MAX_WRITE, agree
 from vfs.transports.kernel.notifications import Notifier, all_names_changed, inode_changed, name_changed
 from vfs.transports.kernel.opened import OpenModes
-from vfs.transports.kernel.operations import Operations, Verb
+from vfs.transports.kernel.operations import Body, Operations, Verb
 from vfs.transports.kernel.pool import Pool
 from vfs.transports.kernel.protocol import IN_HEADER, Opcode
 from vfs.transports.kernel.replies import Replies
@@ -248,8 +249,19 @@ class KernelTransport(Transport):
                 self._deal_with_late()
         if opcode in _NO_REPLY or opcode == _INIT or not self._may_wait(request):
             self._deal_with(request)
-        else:
+        elif opcode != _READ or not self._is_answered_at_hand(request):
             self._hand_over(request)
+
+    def _is_answered_at_hand(self, request: Request) -> bool:
+        """Answer a read of what is in memory already here and now: to hand it over would take longer than the copy."""
+        try:
+            data = self._operations.read_at_hand(request)
+        except Exception:  # noqa: BLE001 - who is handed the request meets it too, and answers with it
+            return False
+        if data is None:
+            return False
+        self._answer(request, lambda _: data)
+        return True
 
     def _deal_with_late(self) -> None:
         """One of those that were put off; its latency is that of the work, for nobody has waited."""
@@ -303,7 +315,7 @@ class KernelTransport(Transport):
         """What answers requests of this kind; None where there is no such thing."""
         return self._operations.table.get(opcode, self._initialise if opcode == _INIT else None)
 
-    def _guarded(self, request: Request, verb: Verb | None) -> tuple[int, bytes]:
+    def _guarded(self, request: Request, verb: Verb | None) -> tuple[int, Body]:
         """The errno, or 0, and the body of the reply to a request: the guard, and the one place that catches."""
         if verb is None:
             self._latencies.setdefault(request.opcode, self.requests[_NAMES[request.opcode]])  # it may be a new one
@@ -313,7 +325,7 @@ class KernelTransport(Transport):
         except BaseException as error:  # noqa: BLE001 - SystemExit too must become an answer, or the caller waits for ever
             return self.failed(_NAMES[request.opcode], error), b""
 
-    def _traced(self, request: Request, verb: Verb | None) -> tuple[int, bytes]:
+    def _traced(self, request: Request, verb: Verb | None) -> tuple[int, Body]:
         """The same, told to who traces."""
         code, body = self._guarded(request, verb)
         ns = perf_counter_ns() - request.arrived
@@ -325,7 +337,7 @@ class KernelTransport(Transport):
             logger.exception("a request was not traced")  # which is no reason to leave it without an answer
         return code, body
 
-    def _reply(self, request: Request, code: int, body: bytes) -> bool:
+    def _reply(self, request: Request, code: int, body: Body) -> bool:
         """Whether the kernel took it."""
         return self._channel.send(request.unique, code, body, _NAMES[request.opcode])
 

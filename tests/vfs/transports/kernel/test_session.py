@@ -15,11 +15,15 @@ from typing import Any
 
 import pytest
 from conversation import KERNEL_FLAGS, Conversation
+from counted_bucket import Bucket
 from gates import Gate
 from kernel import files_here, filesystem_of, nodes_of
 
 from storage import ContentFile
+from vfs.cache import BlockCache
+from vfs.filesystem import FileSystem
 from vfs.mounts.options import MountOptions
+from vfs.spool.spool import Spool
 from vfs.testing.place import soon
 from vfs.transports.kernel import channel, device, interrupts, protocol, session
 from vfs.transports.kernel.protocol import Init, Opcode
@@ -357,6 +361,30 @@ def test_a_slow_request_holds_up_no_other(talk: Talk, monkeypatch: pytest.Monkey
     assert conversation.lookup("quick")
     gate.open()
     assert conversation.receive().unique == slow
+
+
+def test_a_read_of_what_is_in_memory_is_not_handed_over(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    bucket, content = Bucket(), bytes(range(256)) * 4096
+    bucket.put("file", content)
+    filesystem = FileSystem(bucket, cache_seconds=60.0, spool=Spool(tmp_path / "spool"), cache=BlockCache())
+    conversation = Conversation(KernelTransport(filesystem, tmp_path, MountOptions(), "bucket"))
+    conversation.greet()
+    nodeid = conversation.lookup("file")
+    reply = conversation.ask(Opcode.OPEN, protocol.OPEN_IN.pack(os.O_RDWR, 0), nodeid)
+    handle = protocol.OPEN_OUT.unpack(reply.body)[0]
+    assert conversation.read(nodeid, handle, 1 << 16, 1 << 17) == content[1 << 17 : (1 << 17) + (1 << 16)]
+    handed_over = []
+    submit = conversation.transport._pool.submit
+    monkeypatch.setattr(conversation.transport._pool, "submit", lambda job: (handed_over.append(job), submit(job)))
+    asked = len(bucket.requests)
+    assert conversation.read(nodeid, handle, 1000, (1 << 17) + 500) == content[(1 << 17) + 500 : (1 << 17) + 1500]
+    assert (handed_over, len(bucket.requests)) == ([], asked)
+    assert conversation.read(nodeid, handle, 1000, 1 << 19) == content[1 << 19 : (1 << 19) + 1000]
+    assert len(handed_over) == 1, "that may have to wait"
+    conversation.write(nodeid, handle, b"new", 1 << 17)
+    assert conversation.read(nodeid, handle, 1000, 1 << 17)[:4] == b"new" + content[(1 << 17) + 3 : (1 << 17) + 4]
+    conversation.end()
+    filesystem.close()
 
 
 _CAUGHT = 1 << (signal.SIGUSR1 - 1) | 1 << (signal.SIGINT - 1)

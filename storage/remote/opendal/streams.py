@@ -1,0 +1,222 @@
+"""Answers that go on: all of one version of an object from an offset on, as it comes, for who reads in order.
+
+A byte takes less than half of the processor where OpenDAL only signs the request and the standard library makes it: it
+is received where it stays, instead of being copied and handed from thread to thread on its way. What keeps us from that
+is no error, for then OpenDAL makes the request, now and later on: a service for which nothing is signed, a proxy, a
+certificate that only one of the two trusts, an answer that is not what was asked for. An object or a service that is
+gone is gone for both.
+
+An answer that breaks off is asked for again, from there, unless that one brings nothing either.
+"""
+
+from __future__ import annotations
+
+import errno
+import logging
+from typing import TYPE_CHECKING, Any
+
+from storage.entry import Entry
+from storage.exceptions import VersionMismatchError
+from storage.remote.opendal.signed import GOOD_FOR, of_status
+
+if TYPE_CHECKING:
+    import http.client
+
+    from storage.remote.opendal.connection import Connection
+
+_logger = logging.getLogger(__name__)
+
+
+class Streams:
+    """Opens streams over one connection, by the way that works."""
+
+    def __init__(self, connection: Connection) -> None:
+        """Nothing is tried yet."""
+        self._connection = connection
+        self._signs = True
+
+    def open(self, name: str, entry: Entry, offset: int) -> Stream:
+        """The bytes from `offset` on of the version that `entry`, which has an etag, describes."""
+        return Stream(self, name, entry, offset)
+
+    def source(self, name: str, entry: Entry, offset: int) -> SignedSource | OwnSource:
+        """What brings them; ConnectionError or TimeoutError where the service is not there."""
+        if self._signs and self._connection.capability.presign_read:
+            try:
+                return SignedSource(self._connection, name, entry, offset)
+            except UnusableError as error:
+                self.distrust(error)
+        else:
+            self._signs = False
+        return OwnSource(self._connection, name, entry, offset)
+
+    def distrust(self, error: UnusableError) -> None:
+        """Sign no more."""
+        self._signs = False
+        _logger.debug("%s: OpenDAL itself makes all requests from now on: %s", self._connection.scheme, error)
+
+
+class Stream:
+    """The bytes of an object from an offset on."""
+
+    def __init__(self, streams: Streams, name: str, entry: Entry, offset: int) -> None:
+        """Nothing is asked for before the first read, but a connection may be made: that first read shows how far the
+        service is.
+        """
+        self._streams = streams
+        self._name = name
+        self._entry = entry
+        self._at = offset
+        self._source = streams.source(name, entry, offset)
+        self._breaks = 0
+        """How often it has broken off since anything came."""
+
+    def read(self, size: int, /) -> bytes | bytearray:
+        """So many bytes; fewer only at the end. VersionMismatchError where the object is another by now."""
+        left = min(size, self._entry.size - self._at)
+        parts: list[bytes | bytearray] = []
+        while left:
+            data = self._some(left)
+            parts.append(data)
+            left -= len(data)
+            self._at += len(data)
+            self._breaks = 0
+        return parts[0] if len(parts) == 1 else b"".join(parts)
+
+    def close(self) -> None:
+        """Hang up."""
+        self._source.close()
+
+    def _some(self, size: int) -> bytes | bytearray:
+        """Up to `size` bytes, and not none."""
+        while True:
+            try:
+                if data := self._source.read(size):
+                    return data
+                raise ConnectionError(errno.EIO, "The answer has ended early", self._name)
+            except UnusableError as error:
+                self._streams.distrust(error)
+            except (ConnectionError, TimeoutError):
+                self._breaks += 1
+                if self._breaks > 1:
+                    raise
+            self._source.close()
+            self._source = self._streams.source(self._name, self._entry, self._at)
+
+
+class UnusableError(Exception):
+    """A request that was signed does not bring what OpenDAL may be able to bring by itself."""
+
+
+class SignedSource:
+    """The answer to a request that OpenDAL has signed."""
+
+    def __init__(self, connection: Connection, name: str, entry: Entry, offset: int) -> None:
+        """Connect; UnusableError, ConnectionError, TimeoutError."""
+        try:
+            with connection.errors.translating(name):
+                self._request = connection.signed("presign_read", name, GOOD_FOR)
+        except (OSError, NotImplementedError) as error:  # as without credentials to sign with
+            raise UnusableError(type(error).__name__) from error
+        self._name = name
+        self._entry = entry
+        self._offset = offset
+        self._answer: http.client.HTTPResponse | None = None
+        self._connection = connected(self._request.url, connection.one_try)
+
+    def read(self, size: int) -> bytes:
+        """Some bytes; fewer where it breaks off."""
+        if self._answer is None:
+            try:
+                self._answer = self._asked()
+            except BaseException:
+                self.close()
+                raise
+        return self._answer.read(size)
+
+    def close(self) -> None:
+        """Hang up."""
+        if self._answer is not None:
+            self._answer.close()
+        self._connection.close()
+
+    def _asked(self) -> http.client.HTTPResponse:
+        import http.client
+        from urllib.parse import urlsplit
+
+        address = urlsplit(self._request.url)
+        target = f"{address.path or '/'}?{address.query}"
+        headers = {**self._request.headers, "If-Match": self._entry.version, "Range": f"bytes={self._offset}-"}
+        try:
+            self._connection.request(self._request.method, target, headers=headers)
+            answer = self._connection.getresponse()
+        except (ConnectionError, TimeoutError):
+            raise
+        except (OSError, http.client.HTTPException) as error:  # which may tell the address
+            raise UnusableError(type(error).__name__) from None
+        try:
+            self._require(answer)
+        except BaseException:
+            answer.close()
+            raise
+        return answer
+
+    def _require(self, answer: http.client.HTTPResponse) -> None:
+        """Raise unless the answer is the rest of this version."""
+        if answer.status not in (200, 206):
+            error = of_status(answer.status, self._name)
+            if isinstance(error, (FileNotFoundError, VersionMismatchError, ConnectionError)):
+                raise error
+            raise UnusableError(f"status {answer.status}")
+        if answer.length != self._entry.size - self._offset:
+            raise UnusableError(f"{answer.length} bytes from {self._offset} on, of {self._entry.size}")
+        if answer.headers.get("etag", self._entry.version) != self._entry.version:
+            raise UnusableError("another etag than OpenDAL's")
+
+
+class OwnSource:
+    """The answer to a request of OpenDAL's own."""
+
+    def __init__(self, connection: Connection, name: str, entry: Entry, offset: int) -> None:
+        """Ask for nothing before the first read."""
+        self._errors = connection.errors
+        self._name = name
+        with self._errors.translating(name):
+            self._file = connection.operator.open(name, "rb", offset=offset, if_match=entry.version)
+
+    def read(self, size: int) -> bytearray:
+        """So many bytes; fewer only at the end. What OpenDAL raises, as this package would."""
+        data, filled = bytearray(size), 0
+        with memoryview(data) as view, self._errors.translating(self._name):
+            while filled < size and (count := self._file.readinto(view[filled:])):
+                filled += count
+        del data[filled:]
+        return data
+
+    def close(self) -> None:
+        """Hang up."""
+        self._file.close()
+
+
+def connected(url: str, seconds: float) -> http.client.HTTPConnection:
+    """A connection to where `url` is, on which nothing takes longer than so.
+
+    UnusableError, ConnectionError, TimeoutError.
+    """
+    import http.client
+    from urllib.parse import urlsplit
+    from urllib.request import getproxies, proxy_bypass
+
+    address, proxies = urlsplit(url), getproxies()
+    if (address.scheme in proxies or "all" in proxies) and not proxy_bypass(address.netloc):
+        raise UnusableError("there is a proxy")
+    kind: Any = http.client.HTTPSConnection if address.scheme == "https" else http.client.HTTPConnection
+    connection: http.client.HTTPConnection = kind(address.hostname, address.port, timeout=seconds)
+    try:
+        connection.connect()
+    except (ConnectionError, TimeoutError):
+        raise
+    except OSError as error:  # the name of the host, a certificate
+        connection.close()
+        raise UnusableError(type(error).__name__) from error
+    return connection
