@@ -142,7 +142,9 @@ class SpoolFile:
         """Cut or extend with zeros; OSError (ENOSPC) beyond the limit of the spool."""
         self.make_room(size)
         with self as fd:
-            os.ftruncate(fd, size)
+            # What was cut to nothing, ext4 brings to the disk whenever a descriptor of it is closed.
+            if size or os.fstat(fd).st_size:
+                os.ftruncate(fd, size)
         self._room.give_back(self._taken - size)
         self._taken = size
 

@@ -102,7 +102,7 @@ class OpenDALStorage(Moving):
         attributes: bool = False,
         attributes_up_to: int = 64 * _MEBIBYTE,
         part_size: int = 8 * _MEBIBYTE,
-        parts_at_once: int = 3,
+        parts_at_once: int = 4,
         upload_memory: int = 64 * _MEBIBYTE,
         deadline: float = 30.0,
         retries: int = 4,

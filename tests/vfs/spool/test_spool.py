@@ -58,6 +58,18 @@ def test_it_is_cut_and_extended(content: SpoolFile) -> None:
     assert content.pread(9, 0) == b"con\0\0"
 
 
+def test_what_is_empty_is_not_cut(content: SpoolFile, monkeypatch: pytest.MonkeyPatch) -> None:
+    """ext4 brings all of a file to the disk at the next close(2) of it, once it was cut to nothing."""
+    cut: list[int] = []
+    ftruncate = os.ftruncate
+    monkeypatch.setattr(os, "ftruncate", lambda fd, size: (cut.append(size), ftruncate(fd, size)))
+    content.truncate(0)
+    assert cut == []
+    content.pwrite(b"content", 0)
+    content.truncate(0)
+    assert (cut, content.size()) == ([0], 0)
+
+
 @pytest.mark.skipif(sys.platform != "linux", reason="looks at /proc")
 def test_at_rest_it_has_no_descriptor_and_is_opened_again_when_it_is_used(content: SpoolFile) -> None:
     content.pwrite(b"content", 0)
