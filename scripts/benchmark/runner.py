@@ -9,8 +9,8 @@ from pathlib import Path
 from benchmark import data, files, trees
 from benchmark.places import Place
 from benchmark.samples import Failure, Sample, Samples
-from benchmark.work import Piece, Sizes
-from benchmark.worker import WorkError, call, cpu_seconds, drop_caches, peak_memory, settle, work
+from benchmark.work import Piece, Sizes, Unit
+from benchmark.worker import WorkError, call, cpu_seconds, drop_caches, peak_memory, settle, warm_memory, work
 
 PIECES: tuple[type[Piece], ...] = (
     files.Create,
@@ -35,6 +35,9 @@ MOUNT = "mount"
 UNMOUNT = "unmount"
 SEEDED: dict[str, type[files.Listing] | type[data.Random]] = {"listing": files.Listing, "random": data.RandomRead}
 """Groups whose files stay from round to round, and are laid into the folder behind a mount before it is mounted."""
+
+_MEMORY = 3
+"""How many times the large file lies in memory at the most: with a server, a mount and the client."""
 
 Tell = Callable[[str, str], None]
 
@@ -126,6 +129,8 @@ class Runner:
             if piece.cold:
                 drop_caches(dirty=place.family != "memory")
             self._settle(place)
+            if piece.unit is Unit.BYTES:
+                warm_memory(_MEMORY * self.sizes.large)
             before = self._meter(place)
 
         done = work(place.piece(piece, self.sizes, self.tree), place.user, begin)

@@ -10,12 +10,13 @@ import pytest
 from rich.console import Console
 
 from benchmark import runner as module
+from benchmark.data import WriteLarge
 from benchmark.files import Create, Listing, Rename, StatCold
 from benchmark.places import Folder, Place
 from benchmark.runner import MOUNT, UNMOUNT, Runner
 from benchmark.session import run as run_rounds
 from benchmark.work import Piece, Sizes
-from benchmark.worker import User, WorkError
+from benchmark.worker import User, WorkError, warm_memory
 
 pytestmark = pytest.mark.skipif(sys.platform != "linux", reason="the benchmark is for Linux")
 
@@ -84,6 +85,18 @@ def test_places_take_turns_group_by_group(tmp_path: Path, caches: list[bool]) ->
     figure = runner.samples.figure("a", "create")
     assert figure is not None
     assert figure.rounds == 1
+
+
+def test_memory_is_warm_where_much_of_it_is_used(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    warmed: list[int] = []
+    monkeypatch.setattr(module, "warm_memory", warmed.append)
+    run([Plain("a", tmp_path)], [Create, WriteLarge])
+    assert warmed == [3 * SIZES.large]
+
+
+def test_warming_takes_any_size() -> None:
+    for size in (0, 5, 1 << 20):
+        warm_memory(size)
 
 
 def test_each_round_mounts_anew_and_keeps_only_what_is_listed(tmp_path: Path) -> None:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 from typing import Any
 
-PIECE = 4 * 2**20
+PIECE = 2 * 2**20
 """Bytes: each piece of an upload in parts is handed to another thread, which costs the same for any."""
 
 

@@ -41,10 +41,10 @@ class Ranges:
         return data
 
     def stream(self, name: str, entry: Entry, offset: int) -> Stream | None:
-        """What is from `offset` on, as one answer; None where the service does not answer for one version only."""
-        if not (is_etag(entry.version) and self._conditions.pins_hold(name)):
+        """What is from `offset` on, as one answer; None where it cannot be known to be of one version."""
+        if not is_etag(entry.version):
             return None
-        return self._streams.open(name, entry, offset)
+        return self._streams.open(name, entry, offset, pinned=self._conditions.pins_hold(name))
 
     def _read(self, name: str, start: int, end: int, pin: dict[str, Any]) -> bytes:
         """The bytes, in parts at once where there are several.

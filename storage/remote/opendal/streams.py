@@ -6,6 +6,7 @@ is no error, for then OpenDAL makes the request, now and later on: a service for
 certificate that only one of the two trusts, an answer that is not what was asked for. An object or a service that is
 gone is gone for both.
 
+Each answer is of one version: that which was asked for, where the service heeds it, else the one that the answer names.
 An answer that breaks off is asked for again, from there, unless that one brings nothing either.
 """
 
@@ -35,19 +36,27 @@ class Streams:
         self._connection = connection
         self._signs = True
 
-    def open(self, name: str, entry: Entry, offset: int) -> Stream:
-        """The bytes from `offset` on of the version that `entry`, which has an etag, describes."""
-        return Stream(self, name, entry, offset)
+    def open(self, name: str, entry: Entry, offset: int, *, pinned: bool) -> Stream | None:
+        """The bytes from `offset` on of the version that `entry`, which has an etag, describes.
 
-    def source(self, name: str, entry: Entry, offset: int) -> SignedSource | OwnSource:
+        None where the service is not `pinned` to a version that it is asked for, and its answers are not seen.
+        """
+        return Stream(self, name, entry, offset, pinned=pinned) if pinned or self.signs else None
+
+    @property
+    def signs(self) -> bool:
+        """Whether requests are signed and made here, as far as is known."""
+        return self._signs and bool(self._connection.capability.presign_read)
+
+    def source(self, name: str, entry: Entry, offset: int, *, pinned: bool) -> SignedSource | OwnSource:
         """What brings them; ConnectionError or TimeoutError where the service is not there."""
-        if self._signs and self._connection.capability.presign_read:
+        if self.signs:
             try:
-                return SignedSource(self._connection, name, entry, offset)
+                return SignedSource(self._connection, name, entry, offset, pinned=pinned)
             except UnusableError as error:
                 self.distrust(error)
-        else:
-            self._signs = False
+        if not pinned:
+            raise OSError(errno.EIO, "There is no telling which version would come", name)
         return OwnSource(self._connection, name, entry, offset)
 
     def distrust(self, error: UnusableError) -> None:
@@ -59,7 +68,7 @@ class Streams:
 class Stream:
     """The bytes of an object from an offset on."""
 
-    def __init__(self, streams: Streams, name: str, entry: Entry, offset: int) -> None:
+    def __init__(self, streams: Streams, name: str, entry: Entry, offset: int, *, pinned: bool) -> None:
         """Nothing is asked for before the first read, but a connection may be made: that first read shows how far the
         service is.
         """
@@ -67,7 +76,8 @@ class Stream:
         self._name = name
         self._entry = entry
         self._at = offset
-        self._source = streams.source(name, entry, offset)
+        self._pinned = pinned
+        self._source = streams.source(name, entry, offset, pinned=pinned)
         self._breaks = 0
         """How often it has broken off since anything came."""
 
@@ -101,7 +111,7 @@ class Stream:
                 if self._breaks > 1:
                     raise
             self._source.close()
-            self._source = self._streams.source(self._name, self._entry, self._at)
+            self._source = self._streams.source(self._name, self._entry, self._at, pinned=self._pinned)
 
 
 class UnusableError(Exception):
@@ -109,9 +119,9 @@ class UnusableError(Exception):
 
 
 class SignedSource:
-    """The answer to a request that OpenDAL has signed."""
+    """The answer to a request that OpenDAL has signed; of the version that it says, where the service is not pinned."""
 
-    def __init__(self, connection: Connection, name: str, entry: Entry, offset: int) -> None:
+    def __init__(self, connection: Connection, name: str, entry: Entry, offset: int, *, pinned: bool) -> None:
         """Connect; UnusableError, ConnectionError, TimeoutError."""
         try:
             with connection.errors.translating(name):
@@ -121,6 +131,7 @@ class SignedSource:
         self._name = name
         self._entry = entry
         self._offset = offset
+        self._pinned = pinned
         self._answer: http.client.HTTPResponse | None = None
         self._connection = connected(self._request.url, connection.one_try)
 
@@ -146,7 +157,9 @@ class SignedSource:
 
         address = urlsplit(self._request.url)
         target = f"{address.path or '/'}?{address.query}"
-        headers = {**self._request.headers, "If-Match": self._entry.version, "Range": f"bytes={self._offset}-"}
+        headers = {**self._request.headers, "Range": f"bytes={self._offset}-"}
+        if self._pinned:
+            headers["If-Match"] = self._entry.version
         try:
             self._connection.request(self._request.method, target, headers=headers)
             answer = self._connection.getresponse()
@@ -168,10 +181,14 @@ class SignedSource:
             if isinstance(error, (FileNotFoundError, VersionMismatchError, ConnectionError)):
                 raise error
             raise UnusableError(f"status {answer.status}")
+        etag = answer.headers.get("etag")
+        if etag != self._entry.version:
+            if etag is not None and not self._pinned:
+                raise VersionMismatchError(self._name)
+            if etag is not None or not self._pinned:
+                raise UnusableError("it does not tell the etag that OpenDAL knows")
         if answer.length != self._entry.size - self._offset:
             raise UnusableError(f"{answer.length} bytes from {self._offset} on, of {self._entry.size}")
-        if answer.headers.get("etag", self._entry.version) != self._entry.version:
-            raise UnusableError("another etag than OpenDAL's")
 
 
 class OwnSource:

@@ -8,6 +8,7 @@ import subprocess
 import threading
 from collections.abc import Callable, Iterator
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -20,7 +21,7 @@ pytest.importorskip("opendal")
 
 DATA = bytes(range(251)) * (1 << 13)
 START = 1000
-Open = Callable[[], streams.Stream]
+Open = Callable[[], Any]
 
 
 @pytest.fixture
@@ -37,14 +38,14 @@ def opened(storage: OpenDALStorage, s3_bucket: Bucket, proxy: HTTPProxy) -> Iter
     file = storage.open("big")
     file.pread(1, 0)
     proxy.requests.clear()
-    made: list[streams.Stream] = []
+    made: list[streams.Stream | None] = []
 
-    def open_stream() -> streams.Stream:
+    def open_stream() -> streams.Stream | None:
         made.append(file.stream(START))
         return made[-1]
 
     yield open_stream
-    for stream in made:
+    for stream in filter(None, made):
         stream.close()
     file.close()
 
@@ -113,6 +114,33 @@ def test_an_outage_is_no_reason_to_sign_no_more(opened: Open, proxy: HTTPProxy) 
     proxy.heal()
     assert read_all(opened()) == DATA[START:]
     assert [is_signed for is_signed, _ in gets(proxy)] == [True, True, True]
+
+
+class TestAServiceThatHeedsNoVersion:
+    """Its answers say of which they are."""
+
+    @pytest.fixture(autouse=True)
+    def unpinned(self, storage: OpenDALStorage, monkeypatch: pytest.MonkeyPatch) -> None:
+        monkeypatch.setattr(storage._conditions, "pins_hold", lambda name: False)
+
+    def test_the_version_that_was_opened(self, opened: Open, proxy: HTTPProxy) -> None:
+        assert read_all(opened()) == DATA[START:]
+        assert gets(proxy) == [(True, f"bytes={START}-")]
+        assert "if-match" not in proxy.requests[-1].headers
+
+    def test_another(self, opened: Open, s3_bucket: Bucket) -> None:
+        s3_bucket.put("big", DATA[::-1])
+        with pytest.raises(VersionMismatchError):
+            opened().read(1)
+        s3_bucket.put("big", DATA)
+        assert read_all(opened()) == DATA[START:]
+
+    def test_where_answers_do_not_say_it_there_are_none(self, opened: Open, proxy: HTTPProxy) -> None:
+        proxy.answer(206, body=DATA[START:], method="GET", target="X-Amz-Signature")
+        stream = opened()
+        with pytest.raises(OSError, match="no telling which version"):
+            stream.read(1)
+        assert opened() is None
 
 
 @pytest.mark.parametrize(
