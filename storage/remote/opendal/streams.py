@@ -2,9 +2,9 @@
 
 A byte takes less than half of the processor where OpenDAL only signs the request and the standard library makes it: it
 is received where it stays, instead of being copied and handed from thread to thread on its way. What keeps us from that
-is no error, for then OpenDAL makes the request, now and later on: a service for which nothing is signed, a proxy, a
-certificate that only one of the two trusts, an answer that is not what was asked for. An object or a service that is
-gone is gone for both.
+is no error, for then OpenDAL makes the request, now and for the next `PAUSE` seconds: a service for which nothing is
+signed, a proxy, a certificate that only one of the two trusts, an answer that is not what was asked for. An object or a
+service that is gone is gone for both.
 
 Each answer is of one version: that which was asked for, where the service heeds it, else the one that the answer names.
 An answer that breaks off is asked for again, from there, unless that one brings nothing either.
@@ -14,6 +14,7 @@ from __future__ import annotations
 
 import errno
 import logging
+import time
 from typing import TYPE_CHECKING, Any
 
 from storage.entry import Entry
@@ -25,6 +26,8 @@ if TYPE_CHECKING:
 
     from storage.remote.opendal.connection import Connection
 
+PAUSE = 600.0
+"""Seconds for which nothing is signed after that was of no use: credentials may be renewed, a proxy may go."""
 _logger = logging.getLogger(__name__)
 
 
@@ -34,7 +37,8 @@ class Streams:
     def __init__(self, connection: Connection) -> None:
         """Nothing is tried yet."""
         self._connection = connection
-        self._signs = True
+        self._not_before = 0.0
+        """When something may be signed again (time.monotonic seconds)."""
 
     def open(self, name: str, entry: Entry, offset: int, *, pinned: bool) -> Stream | None:
         """The bytes from `offset` on of the version that `entry`, which has an etag, describes.
@@ -46,7 +50,7 @@ class Streams:
     @property
     def signs(self) -> bool:
         """Whether requests are signed and made here, as far as is known."""
-        return self._signs and bool(self._connection.capability.presign_read)
+        return time.monotonic() >= self._not_before and bool(self._connection.capability.presign_read)
 
     def source(self, name: str, entry: Entry, offset: int, *, pinned: bool) -> SignedSource | OwnSource:
         """What brings them; ConnectionError or TimeoutError where the service is not there."""
@@ -60,9 +64,9 @@ class Streams:
         return OwnSource(self._connection, name, entry, offset)
 
     def distrust(self, error: UnusableError) -> None:
-        """Sign no more."""
-        self._signs = False
-        _logger.debug("%s: OpenDAL itself makes all requests from now on: %s", self._connection.scheme, error)
+        """Sign nothing for a while."""
+        self._not_before = time.monotonic() + PAUSE
+        _logger.debug("%s: OpenDAL makes its requests itself: %s", self._connection.scheme, error)
 
 
 class Stream:
@@ -126,7 +130,9 @@ class SignedSource:
         try:
             with connection.errors.translating(name):
                 self._request = connection.signed("presign_read", name, GOOD_FOR)
-        except (OSError, NotImplementedError) as error:  # as without credentials to sign with
+        except (ConnectionError, TimeoutError):  # of the service that gives credentials
+            raise
+        except (OSError, NotImplementedError) as error:  # as without credentials
             raise UnusableError(type(error).__name__) from error
         self._name = name
         self._entry = entry
@@ -136,14 +142,21 @@ class SignedSource:
         self._connection = connected(self._request.url, connection.one_try)
 
     def read(self, size: int) -> bytes:
-        """Some bytes; fewer where it breaks off."""
+        """So many bytes; fewer where it breaks off. ConnectionError, TimeoutError; UnusableError at first."""
+        import http.client
+
         if self._answer is None:
             try:
                 self._answer = self._asked()
             except BaseException:
                 self.close()
                 raise
-        return self._answer.read(size)
+        try:
+            return self._answer.read(size)
+        except (ConnectionError, TimeoutError):
+            raise
+        except (OSError, http.client.HTTPException) as error:
+            raise ConnectionError(errno.EIO, f"The answer breaks off: {type(error).__name__}", self._name) from error
 
     def close(self) -> None:
         """Hang up."""

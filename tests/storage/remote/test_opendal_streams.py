@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import http.client
 import socket
 import ssl
 import subprocess
 import threading
+import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
@@ -92,6 +94,24 @@ def test_what_breaks_off_at_once_again_and_again_fails(opened: Open, proxy: HTTP
     assert proxy.count("GET") in (2, 3), "what was on its way then may have come"
 
 
+@pytest.mark.parametrize("error", [ssl.SSLError(1, "record layer failure"), http.client.IncompleteRead(b"some")])
+def test_whatever_ends_an_answer_it_goes_on(
+    error: Exception, opened: Open, proxy: HTTPProxy, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    stream = opened()
+    data = bytes(stream.read(1 << 18))
+    read = http.client.HTTPResponse.read
+
+    def broken(self: http.client.HTTPResponse, size: int | None = None) -> bytes:
+        if proxy.count("GET") == 1:
+            raise error
+        return read(self, size)
+
+    monkeypatch.setattr(http.client.HTTPResponse, "read", broken)
+    assert data + read_all(stream) == DATA[START:]
+    assert gets(proxy)[1] == (True, f"bytes={START + len(data)}-")
+
+
 def test_another_version_is_told(opened: Open, s3_bucket: Bucket) -> None:
     s3_bucket.put("big", b"another")
     with pytest.raises(VersionMismatchError):
@@ -149,13 +169,16 @@ class TestAServiceThatHeedsNoVersion:
     ids=["refused", "moved", "another etag", "another length"],
 )
 def test_what_a_signed_request_does_not_bring_opendal_does(
-    status: int, headers: dict[str, str], opened: Open, proxy: HTTPProxy
+    status: int, headers: dict[str, str], opened: Open, proxy: HTTPProxy, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     body = DATA[START:] if "etag" in headers else DATA[1:]
     proxy.answer(status, headers=headers, body=body, method="GET", target="X-Amz-Signature")
     assert read_all(opened()) == DATA[START:]
     assert read_all(opened()) == DATA[START:]
     assert [is_signed for is_signed, _ in gets(proxy)] == [True, False, False], "once is enough"
+    monkeypatch.setattr(time, "monotonic", lambda now=time.monotonic: now() + streams.PAUSE)
+    assert read_all(opened()) == DATA[START:]
+    assert gets(proxy)[-1] == (True, f"bytes={START}-"), "for a while"
 
 
 def test_who_has_a_proxy_has_it_for_all_requests(
