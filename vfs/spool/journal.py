@@ -18,8 +18,9 @@ begun a moment ago by somebody who had not closed it; a note without a content i
 Power. Where CLOSED is promised to last (write-back, or an upload that failed), content, then note, then the rename are
 each forced to the disk in this order before anybody is told. So whenever the power goes, there is either no such note,
 and nobody was told, or a note with all of the content that it speaks of. Where an upload follows at once, nothing is
-forced: close() has not returned yet. A note that did not get to the disk whole cannot be read, and is as none: its
-content is then kept as unfinished.
+forced: close() has not returned yet. The note says then in which start of the machine that was; after another one its
+content, of which some may not have got to the disk, is kept as unfinished. So is that of a note which cannot be read,
+because it did not get there whole.
 
 Twice. A crash between the end of an upload and the end of its note makes the next process send the content again. The
 condition then fails, since the storage has another version than the base; whether that is this very content is seen by
@@ -50,6 +51,7 @@ that another has left is alone in finishing it.
 from __future__ import annotations
 
 import enum
+import functools
 import json
 import os
 from dataclasses import dataclass, field
@@ -60,7 +62,7 @@ from storage.entry import Entry
 
 SUFFIX = ".json"
 """What is added to the name of a content for its note."""
-_LATER = ("copies", "unlinking")
+_LATER = ("copies", "unlinking", "start")
 """What only those notes have that need it: an older vfs reads the others."""
 FORMAT = 1
 """Of the notes that are written, and the highest of those that are read; what does not say has this one."""
@@ -126,6 +128,13 @@ class Note:
     """The name of the file that this was closed as a copy of; nothing of the content is here then."""
     unlinking: bool = False
     """Whether its name was about to be unlinked."""
+    start: str = ""
+    """That of the machine (`this_start()`) in which the content was closed, if it was not forced to the disk then."""
+
+    @property
+    def is_closed(self) -> bool:
+        """Whether the content is here as it was closed."""
+        return self.state is State.CLOSED and self.start in ("", this_start())
 
     def write(self, path: Path | str, *, sync: bool) -> None:
         """Put it on disk in one step, with `sync` to stay; OSError when there is no room."""
@@ -158,6 +167,15 @@ class Note:
             return cls(**{**found, **parts})
         except (ValueError, TypeError, KeyError):
             return None
+
+
+@functools.cache
+def this_start() -> str:
+    """Which start of this machine it is; "" where the system does not tell."""
+    try:
+        return Path("/proc/sys/kernel/random/boot_id").read_text(encoding="ascii").strip()
+    except OSError:
+        return ""
 
 
 def require_known(found: dict[str, Any]) -> None:

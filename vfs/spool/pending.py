@@ -20,7 +20,7 @@ from vfs.guard import NotAskedError
 from vfs.names.tree import NamelessError, Node, Tree
 from vfs.spool.background import Background
 from vfs.spool.conflicts import Digest
-from vfs.spool.journal import Base, Note, State
+from vfs.spool.journal import Base, Note, State, this_start
 from vfs.spool.spool import SpoolFile
 
 if TYPE_CHECKING:
@@ -116,9 +116,10 @@ class Pending:
         What is forced to the disk takes its time, in which the name may change: then it is noted once more.
         """
         fate, is_closed, noted = file.fate, state is State.CLOSED, None
+        lasting = lasting or (is_closed and fate.former is not None)  # that goes now, and was promised to last
         fate.since = fate.since or time.time()
         try:
-            while (note := self._note_of(file, state)) != noted:
+            while (note := self._note_of(file, state, lasting=lasting)) != noted:
                 fate.lasting = lasting and is_closed  # until `renote()` says otherwise
                 file.content.note(note, sync=lasting)
                 noted = note
@@ -135,7 +136,7 @@ class Pending:
             fate.former.remove()
             fate.former = None
 
-    def _note_of(self, file: SpooledFile, state: State) -> Note:
+    def _note_of(self, file: SpooledFile, state: State, *, lasting: bool) -> Note:
         fate, kept = file.fate, file.node.kept
         attributes = {} if kept is None else {key: getattr(kept, key) for key in _KEPT}
         return Note(
@@ -148,6 +149,7 @@ class Pending:
             missing=file.missing,
             replaces="" if fate.former is None else place(fate.former.path),
             copies=self._original_of(file),
+            start=this_start() if state is State.CLOSED and not lasting else "",
         )
 
     def _original_of(self, file: SpooledFile) -> str:

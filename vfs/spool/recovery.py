@@ -85,7 +85,7 @@ class Recovery:
         moves.on_copied = self._arrived
         renames = {spool: moves.under_way(spool.directory) for spool in spools}
         found = [(spool, path, note) for spool in spools for path, note in spool.notes()]
-        replaced = {note.replaces for *_, note in found if isinstance(note, Note) and note.state is State.CLOSED}
+        replaced = {note.replaces for *_, note in found if isinstance(note, Note) and note.is_closed}
         for spool, path, note in found:
             if place(path) in replaced:
                 SpoolFile(path, spool.room, left=True).discard()
@@ -129,6 +129,8 @@ class Recovery:
             note = dataclasses.replace(note, name=move.new_name(note.name) or "")
         if note.state is State.WRITING:
             self._leave(path, note.name, "it was being written, and nobody had closed it")
+        elif not note.is_closed:
+            self._leave(path, note.name, "the machine went down while it was stored, and some of it may be missing")
         elif move is not None:
             self._leave(path, note.name, "the rename of its directory goes on first", closed=True)
         else:

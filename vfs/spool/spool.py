@@ -142,8 +142,8 @@ class SpoolFile:
         """Cut or extend with zeros; OSError (ENOSPC) beyond the limit of the spool."""
         self.make_room(size)
         with self as fd:
-            # What was cut to nothing, ext4 brings to the disk whenever a descriptor of it is closed.
-            if size or os.fstat(fd).st_size:
+            # ext4 brings all of a file to the disk, at the next close(2) of it, that was cut to nothing.
+            if size or (found := os.fstat(fd)).st_size or found.st_blocks:
                 os.ftruncate(fd, size)
         self._room.give_back(self._taken - size)
         self._taken = size

@@ -70,7 +70,8 @@ class FileVerbs(Verbs):
         """What `read()` would return, where nothing is to be waited for; None where it may have to be."""
         data = handle.file.read_at_hand(size, offset) if handle.readable else None
         if data is not None:
-            self.traffic.read += len(data)
+            count = len(data)
+            self.traffic.read += count
         return data
 
     def write(self, handle: Handle, data: bytes | memoryview, offset: int, *, mapped: bool = False) -> int:

@@ -28,6 +28,11 @@ _NOT_IN_XML = re.compile(r"[\0-\x08\x0b\x0c\x0e-\x1f\ufffe\uffff]")
 _logger = logging.getLogger(__name__)
 
 
+def quoted(etag: str) -> str:
+    """An etag of a service that gives it in quotes in one answer, and bare in another."""
+    return etag if etag.endswith('"') else f'"{etag}"'
+
+
 def normalised(name: str | os.PathLike[str]) -> str:
     """A name of Django's surface, normalised; SuspiciousFileOperation where it leaves the storage."""
     name = os.fspath(name)
@@ -84,7 +89,7 @@ class Entries:
         size, modified, etag = metadata.content_length, metadata.last_modified, metadata.etag
         mtime_ns = None if modified is None else nanoseconds(modified) // self._resolution * self._resolution
         if etag:
-            version = etag if self._bare or etag.endswith('"') else f'"{etag}"'
+            version = etag if self._bare else quoted(etag)
         else:
             version = None if mtime_ns is None else f"{_BY_TIME}{mtime_ns:x}-{size:x}"
         entry = Entry(last, Kind.FILE, size=size, mtime_ns=mtime_ns, version=version)

@@ -26,7 +26,7 @@ class Pieces:
         chunk = next(self._chunks)
         return chunk.encode() if isinstance(chunk, str) else bytes(chunk)
 
-    def take(self, size: int | None) -> bytes:
+    def take(self, size: int | None) -> list[bytes]:
         """A beginning of more than `size` bytes, or all."""
         taken: list[bytes] = []
         length = 0
@@ -37,7 +37,18 @@ class Pieces:
                 break
             taken.append(piece)
             length += len(piece)
-        return taken[0] if len(taken) == 1 else b"".join(taken)
+        return taken
+
+    def after(self, taken: list[bytes]) -> Iterator[bytes]:
+        """What was taken, of which nothing is held any longer than it is used, and what follows."""
+        while taken:
+            yield taken.pop(0)
+        yield from self
+
+
+def joined(pieces: list[bytes]) -> bytes:
+    """The bytes of all pieces."""
+    return pieces[0] if len(pieces) == 1 else b"".join(pieces)
 
 
 def size_of(content: Any) -> int | None:

@@ -15,10 +15,12 @@ from __future__ import annotations
 import errno
 import logging
 import time
+from http import HTTPStatus
 from typing import TYPE_CHECKING, Any
 
 from storage.entry import Entry
 from storage.exceptions import VersionMismatchError
+from storage.remote.opendal.entries import quoted
 from storage.remote.opendal.signed import GOOD_FOR, of_status
 
 if TYPE_CHECKING:
@@ -26,6 +28,9 @@ if TYPE_CHECKING:
 
     from storage.remote.opendal.connection import Connection
 
+_ALIKE = frozenset({"s3", "oss", "cos", "obs", "azblob"})
+"""Services for which OpenDAL signs what it asks for itself; of Google's it signs requests to another interface."""
+_UNREACHABLE = frozenset({errno.EHOSTUNREACH, errno.ENETUNREACH, errno.ENETDOWN, errno.EHOSTDOWN})
 PAUSE = 600.0
 """Seconds for which nothing is signed after that was of no use: credentials may be renewed, a proxy may go."""
 _logger = logging.getLogger(__name__)
@@ -50,7 +55,8 @@ class Streams:
     @property
     def signs(self) -> bool:
         """Whether requests are signed and made here, as far as is known."""
-        return time.monotonic() >= self._not_before and bool(self._connection.capability.presign_read)
+        is_alike = self._connection.scheme in _ALIKE and bool(self._connection.capability.presign_read)
+        return is_alike and time.monotonic() >= self._not_before
 
     def source(self, name: str, entry: Entry, offset: int, *, pinned: bool) -> SignedSource | OwnSource:
         """What brings them; ConnectionError or TimeoutError where the service is not there."""
@@ -134,6 +140,7 @@ class SignedSource:
             raise
         except (OSError, NotImplementedError) as error:  # as without credentials
             raise UnusableError(type(error).__name__) from error
+        self._service = connection
         self._name = name
         self._entry = entry
         self._offset = offset
@@ -169,7 +176,7 @@ class SignedSource:
         from urllib.parse import urlsplit
 
         address = urlsplit(self._request.url)
-        target = f"{address.path or '/'}?{address.query}"
+        target = f"{address.path or '/'}?{address.query}".removesuffix("?")
         headers = {**self._request.headers, "Range": f"bytes={self._offset}-"}
         if self._pinned:
             headers["If-Match"] = self._entry.version
@@ -178,7 +185,7 @@ class SignedSource:
             answer = self._connection.getresponse()
         except (ConnectionError, TimeoutError):
             raise
-        except (OSError, http.client.HTTPException) as error:  # which may tell the address
+        except (OSError, ValueError, http.client.HTTPException) as error:  # which may tell the address
             raise UnusableError(type(error).__name__) from None
         try:
             self._require(answer)
@@ -189,17 +196,24 @@ class SignedSource:
 
     def _require(self, answer: http.client.HTTPResponse) -> None:
         """Raise unless the answer is the rest of this version."""
-        if answer.status not in (200, 206):
+        if answer.status == HTTPStatus.REQUESTED_RANGE_NOT_SATISFIABLE:
+            raise VersionMismatchError(self._name)
+        if answer.status not in (HTTPStatus.OK, HTTPStatus.PARTIAL_CONTENT):
             error = of_status(answer.status, self._name)
-            if isinstance(error, (FileNotFoundError, VersionMismatchError, ConnectionError)):
+            if isinstance(error, FileNotFoundError):
+                with self._service.errors.translating(self._name):
+                    self._service.operator.read(self._name, offset=0, size=1)  # a missing object, or the bucket?
+                raise VersionMismatchError(self._name)  # it is there again
+            if isinstance(error, (VersionMismatchError, ConnectionError)):
                 raise error
             raise UnusableError(f"status {answer.status}")
         etag = answer.headers.get("etag")
-        if etag != self._entry.version:
-            if etag is not None and not self._pinned:
+        if etag is None and not self._pinned:
+            raise UnusableError("it does not tell its etag")
+        if etag is not None and quoted(etag) != self._entry.version:
+            if not self._pinned:
                 raise VersionMismatchError(self._name)
-            if etag is not None or not self._pinned:
-                raise UnusableError("it does not tell the etag that OpenDAL knows")
+            raise UnusableError("it tells another etag than OpenDAL")
         if answer.length != self._entry.size - self._offset:
             raise UnusableError(f"{answer.length} bytes from {self._offset} on, of {self._entry.size}")
 
@@ -234,6 +248,8 @@ def connected(url: str, seconds: float) -> http.client.HTTPConnection:
     UnusableError, ConnectionError, TimeoutError.
     """
     import http.client
+    import socket
+    import ssl
     from urllib.parse import urlsplit
     from urllib.request import getproxies, proxy_bypass
 
@@ -241,12 +257,14 @@ def connected(url: str, seconds: float) -> http.client.HTTPConnection:
     if (address.scheme in proxies or "all" in proxies) and not proxy_bypass(address.netloc):
         raise UnusableError("there is a proxy")
     kind: Any = http.client.HTTPSConnection if address.scheme == "https" else http.client.HTTPConnection
-    connection: http.client.HTTPConnection = kind(address.hostname, address.port, timeout=seconds)
+    connection: http.client.HTTPConnection = kind(address.hostname, address.port or kind.default_port, timeout=seconds)
     try:
         connection.connect()
-    except (ConnectionError, TimeoutError):
-        raise
-    except OSError as error:  # the name of the host, a certificate
+    except OSError as error:
         connection.close()
-        raise UnusableError(type(error).__name__) from error
+        if isinstance(error, (ConnectionError, TimeoutError)):
+            raise
+        if error.errno in _UNREACHABLE or isinstance(error, (socket.gaierror, ssl.SSLEOFError)):
+            raise ConnectionError(errno.EIO, f"The service cannot be reached: {error.strerror}") from error
+        raise UnusableError(type(error).__name__) from error  # as a certificate
     return connection

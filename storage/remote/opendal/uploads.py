@@ -31,7 +31,6 @@ import threading
 import time
 from collections.abc import Callable, Iterator, Mapping
 from concurrent.futures import Future
-from itertools import chain
 from types import MappingProxyType
 from typing import Any, NamedTuple
 
@@ -46,7 +45,7 @@ from storage.remote.opendal.connection import Connection
 from storage.remote.opendal.entries import Entries, last_of, sum_of
 from storage.remote.opendal.lookups import Lookups
 from storage.remote.opendal.metadata import MARK
-from storage.remote.opendal.pieces import PIECE, Pieces, size_of
+from storage.remote.opendal.pieces import PIECE, Pieces, joined, size_of
 from storage.remote.opendal.sending import Sending
 
 _MARKED = "~mark-"
@@ -155,13 +154,14 @@ class Uploads:
         with self._budget.taken(self._memory_for(size)):
             pieces = Pieces(content)
             first = pieces.take(self._part if self._connection.capability.write_can_multi else None)
+            length = sum(map(len, first))
             try:
                 if pieces.are_all_taken:
-                    return self._store_whole(name, first, wish)
+                    return self._store_whole(name, joined(first), wish)
                 tell = functools.partial(self._sums_of_parts, content, size or 0)
-                return self._store_in_parts(name, chain((first,), pieces), size or 0, wish, tell)
+                return self._store_in_parts(name, pieces.after(first), size or 0, wish, tell)
             except TimeoutError:
-                if not self._connection.uploads.watches(len(first)) and self._connection.answers(name):
+                if not self._connection.uploads.watches(length) and self._connection.answers(name):
                     self._connection.give_uploads_time()
                 raise
 
@@ -226,7 +226,7 @@ class Uploads:
         with contextlib.suppress(Exception):  # then these are all that can be told
             rest = b""
             while len(sums) <= self._at_once and not pieces.are_all_taken:
-                data = rest + pieces.take(part - len(rest))
+                data = joined([rest, *pieces.take(part - len(rest))])
                 sums.append(sum_of(data[:part]).strip('"'))
                 rest = data[part:]
         return tuple(sums)

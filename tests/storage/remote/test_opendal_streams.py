@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import http.client
 import socket
 import ssl
@@ -120,8 +121,17 @@ def test_another_version_is_told(opened: Open, s3_bucket: Bucket) -> None:
 
 def test_an_object_that_is_gone_is_told(opened: Open, s3_bucket: Bucket) -> None:
     s3_bucket.delete("big")
-    with pytest.raises((FileNotFoundError, VersionMismatchError)):
+    with pytest.raises(FileNotFoundError):
         opened().read(1)
+
+
+def test_a_bucket_that_is_gone_is_no_absence(opened: Open, proxy: HTTPProxy) -> None:
+    said = b"<Error><Code>NoSuchBucket</Code><Message>The specified bucket does not exist</Message></Error>"
+    proxy.answer(404, body=said, method="GET", target="X-Amz-Signature")
+    proxy.answer(404, body=said, times=5)
+    with pytest.raises(OSError) as caught:
+        opened().read(1)
+    assert not isinstance(caught.value, FileNotFoundError)
 
 
 def test_an_outage_is_no_reason_to_sign_no_more(opened: Open, proxy: HTTPProxy) -> None:
@@ -154,6 +164,20 @@ class TestAServiceThatHeedsNoVersion:
             opened().read(1)
         s3_bucket.put("big", DATA)
         assert read_all(opened()) == DATA[START:]
+
+    def test_one_that_ends_before_the_reader(self, opened: Open, s3_bucket: Bucket, proxy: HTTPProxy) -> None:
+        s3_bucket.put("big", b"short")
+        with pytest.raises(VersionMismatchError):
+            opened().read(1)
+        s3_bucket.put("big", DATA)
+        assert read_all(opened()) == DATA[START:]
+        assert [is_signed for is_signed, _ in gets(proxy)] == [True, True]
+
+    def test_an_etag_without_quotes(self, opened: Open, s3_bucket: Bucket, proxy: HTTPProxy) -> None:
+        bare = {"etag": s3_bucket.etag("big").strip('"')}
+        proxy.answer(206, headers=bare, body=DATA[START:], method="GET", target="X-Amz-Signature")
+        assert read_all(opened()) == DATA[START:]
+        assert len(gets(proxy)) == 1
 
     def test_where_answers_do_not_say_it_there_are_none(self, opened: Open, proxy: HTTPProxy) -> None:
         proxy.answer(206, body=DATA[START:], method="GET", target="X-Amz-Signature")
@@ -200,6 +224,48 @@ def test_what_cannot_be_signed_opendal_asks_for(
     monkeypatch.setattr(storage._connection, "signed", refuse)
     assert read_all(opened()) == DATA[START:]
     assert [is_signed for is_signed, _ in gets(proxy)] == [False]
+
+
+def test_a_service_whose_own_requests_are_others_is_asked_by_opendal() -> None:
+    storage = OpenDALStorage("gcs", bucket="b", credential="e30=", allow_anonymous=True)
+    assert storage._connection.capability.presign_read
+    assert not storage._ranges._streams.signs
+    storage.close()
+
+
+@pytest.mark.parametrize(
+    ("error", "raised"),
+    [
+        (OSError(errno.EHOSTUNREACH, "No route to host"), ConnectionError),
+        (OSError(errno.ENETUNREACH, "Network is unreachable"), ConnectionError),
+        (socket.gaierror(socket.EAI_AGAIN, "Temporary failure in name resolution"), ConnectionError),
+        (ssl.SSLEOFError(8, "EOF occurred in violation of protocol"), ConnectionError),
+        (TimeoutError(errno.ETIMEDOUT, "timed out"), TimeoutError),
+        (ssl.SSLCertVerificationError(1, "self-signed"), streams.UnusableError),
+    ],
+)
+def test_who_cannot_be_reached_is_not_of_no_use(
+    error: OSError, raised: type[Exception], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def fail(*_: object, **__: object) -> None:
+        raise error
+
+    monkeypatch.setattr(socket, "create_connection", fail)
+    with pytest.raises(raised):
+        streams.connected("http://storage.invalid/big?signed", 1.0)
+
+
+@pytest.mark.parametrize("address", ["::1", "2001:db8::face", "2001:db8::1:8080"])
+def test_addresses_without_a_port(address: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    asked: list[tuple[str, int]] = []
+
+    def connect(where: tuple[str, int], *_: object) -> socket.socket:
+        asked.append(where)
+        return socket.socket()
+
+    monkeypatch.setattr(socket, "create_connection", connect)
+    streams.connected(f"http://[{address}]/big", 1.0).close()
+    assert asked == [(address, 80)]
 
 
 def test_a_certificate_that_is_not_trusted_is_no_outage(tmp_path: Path) -> None:

@@ -21,6 +21,7 @@ from storage import ContentFile, Storage
 from storage.entry import Entry
 from vfs.content.spooled import SpooledFile
 from vfs.filesystem import FileSystem
+from vfs.spool import journal, pending
 from vfs.spool.journal import FORMAT, Base, Note
 from vfs.spool.pending import Pending
 from vfs.spool.recovery import Recovery, recover
@@ -277,6 +278,62 @@ class TestWhatWasClosed:
         machine.mount()
         machine.unmount()
         assert (machine.content("f"), machine.conflicts()) == (OTHER, [NEW])
+
+
+class TestAMachineThatGoesDown:
+    """What close() had not returned for is not forced to the disk, and may be there in part."""
+
+    @pytest.fixture(autouse=True)
+    def starts(self, monkeypatch: pytest.MonkeyPatch) -> list[str]:
+        """The start of the machine, which a test can change."""
+        starts = ["first"]
+        for module in (journal, pending):
+            monkeypatch.setattr(module, "this_start", lambda: starts[-1])
+        return starts
+
+    def kill_in_an_upload(self, machine: Machine, monkeypatch: pytest.MonkeyPatch, verbs: Verbs) -> None:
+        with monkeypatch.context() as patch:
+            patch.setattr(machine.storage, "replace", killed)
+            patch.setattr(verbs.filesystem.contents.uploads, "_failed", lambda *_: None)
+            with pytest.raises(KilledError):
+                verbs.put("f", NEW)
+        machine.kill()
+
+    @pytest.mark.parametrize("goes_down", [False, True])
+    def test_in_an_upload(
+        self, machine: Machine, monkeypatch: pytest.MonkeyPatch, starts: list[str], goes_down: bool
+    ) -> None:
+        machine.put("f", OLD)
+        self.kill_in_an_upload(machine, monkeypatch, machine.mount())
+        if goes_down:
+            starts.append("second")
+        verbs = machine.mount()
+        assert verbs.get("f") == (OLD if goes_down else NEW)
+        left = [(one.name, one.closed, "went down" in one.why) for one in machine.mounts[-1][1].left]
+        assert left == ([("f", False, True)] if goes_down else [])
+        assert machine.unmount() == []
+        assert machine.content("f") == (OLD if goes_down else NEW)
+
+    def test_what_was_promised_to_last_is_stored(self, machine: Machine, starts: list[str]) -> None:
+        machine.pending("f", NEW)
+        starts.append("second")
+        machine.mount()
+        assert machine.unmount() == []
+        assert machine.content("f") == NEW
+
+    def test_what_takes_the_place_of_that_is_forced_to_the_disk_first(
+        self, machine: Machine, monkeypatch: pytest.MonkeyPatch, starts: list[str]
+    ) -> None:
+        verbs = machine.mount()
+        machine.break_uploads()
+        with pytest.raises(TimeoutError):
+            verbs.put("f", OLD)
+        machine.mend()
+        self.kill_in_an_upload(machine, monkeypatch, verbs)
+        starts.append("second")
+        machine.mount()
+        assert machine.unmount() == []
+        assert machine.content("f") == NEW
 
 
 class TestAStorageThatIsDown:

@@ -364,7 +364,7 @@ def test_a_slow_request_holds_up_no_other(talk: Talk, monkeypatch: pytest.Monkey
 
 
 def test_a_read_of_what_is_in_memory_is_not_handed_over(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    bucket, content = Bucket(), bytes(range(256)) * 4096
+    bucket, content = Bucket(), bytes(range(256)) * (5 << 12)
     bucket.put("file", content)
     filesystem = FileSystem(bucket, cache_seconds=60.0, spool=Spool(tmp_path / "spool"), cache=BlockCache())
     conversation = Conversation(KernelTransport(filesystem, tmp_path, MountOptions(), "bucket"))
@@ -372,17 +372,18 @@ def test_a_read_of_what_is_in_memory_is_not_handed_over(tmp_path: Path, monkeypa
     nodeid = conversation.lookup("file")
     reply = conversation.ask(Opcode.OPEN, protocol.OPEN_IN.pack(os.O_RDWR, 0), nodeid)
     handle = protocol.OPEN_OUT.unpack(reply.body)[0]
-    assert conversation.read(nodeid, handle, 1 << 16, 1 << 17) == content[1 << 17 : (1 << 17) + (1 << 16)]
+    start = 1 << 20
+    assert conversation.read(nodeid, handle, 1 << 16, start) == content[start : start + (1 << 16)]
     handed_over = []
     submit = conversation.transport._pool.submit
     monkeypatch.setattr(conversation.transport._pool, "submit", lambda job: (handed_over.append(job), submit(job)))
     asked = len(bucket.requests)
-    assert conversation.read(nodeid, handle, 1000, (1 << 17) + 500) == content[(1 << 17) + 500 : (1 << 17) + 1500]
+    assert conversation.read(nodeid, handle, 1000, start + 500) == content[start + 500 : start + 1500]
     assert (handed_over, len(bucket.requests)) == ([], asked)
-    assert conversation.read(nodeid, handle, 1000, 1 << 19) == content[1 << 19 : (1 << 19) + 1000]
+    assert conversation.read(nodeid, handle, 1000, 4 * start) == content[4 * start : 4 * start + 1000]
     assert len(handed_over) == 1, "that may have to wait"
-    conversation.write(nodeid, handle, b"new", 1 << 17)
-    assert conversation.read(nodeid, handle, 1000, 1 << 17)[:4] == b"new" + content[(1 << 17) + 3 : (1 << 17) + 4]
+    conversation.write(nodeid, handle, b"new", start)  # of a large object, the rest of which stays where it is
+    assert conversation.read(nodeid, handle, 1000, start) == b"new" + content[start + 3 : start + 1000]
     conversation.end()
     filesystem.close()
 
