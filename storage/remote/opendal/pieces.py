@@ -46,11 +46,6 @@ class Pieces:
         yield from self
 
 
-def joined(pieces: list[bytes]) -> bytes:
-    """The bytes of all pieces."""
-    return pieces[0] if len(pieces) == 1 else b"".join(pieces)
-
-
 def size_of(content: Any) -> int | None:
     """What the content says of its size; a file of text counts characters, so it is a hint."""
     try:

@@ -20,6 +20,7 @@ from typing import TYPE_CHECKING, Any
 
 from storage.entry import Entry
 from storage.exceptions import VersionMismatchError
+from storage.remote.errors import outage, translate
 from storage.remote.opendal.entries import quoted
 from storage.remote.opendal.signed import GOOD_FOR, of_status
 
@@ -30,7 +31,6 @@ if TYPE_CHECKING:
 
 _ALIKE = frozenset({"s3", "oss", "cos", "obs", "azblob"})
 """Services for which OpenDAL signs what it asks for itself; of Google's it signs requests to another interface."""
-_UNREACHABLE = frozenset({errno.EHOSTUNREACH, errno.ENETUNREACH, errno.ENETDOWN, errno.EHOSTDOWN})
 PAUSE = 600.0
 """Seconds for which nothing is signed after that was of no use: credentials may be renewed, a proxy may go."""
 _logger = logging.getLogger(__name__)
@@ -146,7 +146,7 @@ class SignedSource:
         self._offset = offset
         self._pinned = pinned
         self._answer: http.client.HTTPResponse | None = None
-        self._connection = connected(self._request.url, connection.one_try)
+        self._connection = connected(self._request.url, connection.one_try, name)
 
     def read(self, size: int) -> bytes:
         """So many bytes; fewer where it breaks off. ConnectionError, TimeoutError; UnusableError at first."""
@@ -242,8 +242,8 @@ class OwnSource:
         self._file.close()
 
 
-def connected(url: str, seconds: float) -> http.client.HTTPConnection:
-    """A connection to where `url` is, on which nothing takes longer than so.
+def connected(url: str, seconds: float, name: str) -> http.client.HTTPConnection:
+    """A connection to where `url` is, on which nothing takes longer than so; `name` is for errors.
 
     UnusableError, ConnectionError, TimeoutError.
     """
@@ -262,9 +262,11 @@ def connected(url: str, seconds: float) -> http.client.HTTPConnection:
         connection.connect()
     except OSError as error:
         connection.close()
-        if isinstance(error, (ConnectionError, TimeoutError)):
+        is_gone = isinstance(error, (socket.gaierror, ssl.SSLEOFError))  # whose numbers are none of the system's
+        known = translate(error, name) if is_gone else outage(error, name)
+        if known is None:
+            raise UnusableError(type(error).__name__) from error  # as a certificate
+        if known is error:
             raise
-        if error.errno in _UNREACHABLE or isinstance(error, (socket.gaierror, ssl.SSLEOFError)):
-            raise ConnectionError(errno.EIO, f"The service cannot be reached: {error.strerror}") from error
-        raise UnusableError(type(error).__name__) from error  # as a certificate
+        raise known from error
     return connection

@@ -45,7 +45,7 @@ from storage.remote.opendal.connection import Connection
 from storage.remote.opendal.entries import Entries, last_of, sum_of
 from storage.remote.opendal.lookups import Lookups
 from storage.remote.opendal.metadata import MARK
-from storage.remote.opendal.pieces import PIECE, Pieces, joined, size_of
+from storage.remote.opendal.pieces import PIECE, Pieces, size_of
 from storage.remote.opendal.sending import Sending
 
 _MARKED = "~mark-"
@@ -157,7 +157,7 @@ class Uploads:
             length = sum(map(len, first))
             try:
                 if pieces.are_all_taken:
-                    return self._store_whole(name, joined(first), wish)
+                    return self._store_whole(name, b"".join(first), wish)
                 tell = functools.partial(self._sums_of_parts, content, size or 0)
                 return self._store_in_parts(name, pieces.after(first), size or 0, wish, tell)
             except TimeoutError:
@@ -226,7 +226,7 @@ class Uploads:
         with contextlib.suppress(Exception):  # then these are all that can be told
             rest = b""
             while len(sums) <= self._at_once and not pieces.are_all_taken:
-                data = joined([rest, *pieces.take(part - len(rest))])
+                data = b"".join([rest, *pieces.take(part - len(rest))])
                 sums.append(sum_of(data[:part]).strip('"'))
                 rest = data[part:]
         return tuple(sums)

@@ -252,7 +252,7 @@ def test_who_cannot_be_reached_is_not_of_no_use(
 
     monkeypatch.setattr(socket, "create_connection", fail)
     with pytest.raises(raised):
-        streams.connected("http://storage.invalid/big?signed", 1.0)
+        streams.connected("http://storage.invalid/big?signed", 1.0, "big")
 
 
 @pytest.mark.parametrize("address", ["::1", "2001:db8::face", "2001:db8::1:8080"])
@@ -264,7 +264,7 @@ def test_addresses_without_a_port(address: str, monkeypatch: pytest.MonkeyPatch)
         return socket.socket()
 
     monkeypatch.setattr(socket, "create_connection", connect)
-    streams.connected(f"http://[{address}]/big", 1.0).close()
+    streams.connected(f"http://[{address}]/big", 1.0, "big").close()
     assert asked == [(address, 80)]
 
 
@@ -283,5 +283,5 @@ def test_a_certificate_that_is_not_trusted_is_no_outage(tmp_path: Path) -> None:
         thread = threading.Thread(target=serve)
         thread.start()
         with pytest.raises(streams.UnusableError, match="SSLCertVerificationError"):
-            streams.connected(f"https://127.0.0.1:{listener.getsockname()[1]}/big", 10.0)
+            streams.connected(f"https://127.0.0.1:{listener.getsockname()[1]}/big", 10.0, "big")
         thread.join()

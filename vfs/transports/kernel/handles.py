@@ -61,10 +61,6 @@ class Handles:
         except KeyError:
             raise stale() from None
 
-    def known(self, number: int) -> Handle | None:
-        """The open file of that number, if there is one."""
-        return self._files.get(number)
-
     def directory(self, number: int) -> OpenDirectory:
         """The open directory of that number; OSError (ESTALE)."""
         try:

@@ -256,12 +256,9 @@ class Operations:
         return self.filesystem.read(self.handles.file(number), size, offset)
 
     def read_at_hand(self, request: Request) -> Body | None:
-        """The same where it waits for nothing; None where it may have to wait, or fails."""
-        if request.length < protocol.IN_HEADER.size + protocol.READ_IN.size:
-            return None
+        """The same where it waits for nothing; None where it may have to."""
         number, offset, size, *_ = request.read(protocol.READ_IN)
-        handle = self.handles.known(number)
-        return None if handle is None else self.filesystem.read_at_hand(handle, size, offset)
+        return self.filesystem.read_at_hand(self.handles.file(number), size, offset)
 
     def write(self, request: Request) -> bytes:
         """Bytes to an offset."""
